@@ -40,10 +40,12 @@ class Configurable(metaclass=_Recorder):
     """A thing made of settings. A subclass that has no `__init__` of its own becomes a dataclass."""
 
     kind = "object"
+    _own_constructor = False  # whether the class, or one it inherits from, wrote an `__init__`
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if "__init__" not in cls.__dict__:
+        cls._own_constructor = cls._own_constructor or "__init__" in cls.__dict__
+        if not cls._own_constructor:
             dataclasses.dataclass(cls, eq=False, repr=False)
 
     def __setattr__(self, name, value):

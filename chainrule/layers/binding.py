@@ -1,0 +1,369 @@
+"""How arrays meet a layer: a layer and all it contains become one pure function of weights, state and input.
+
+`Call` is one evaluation. It makes a copy of each layer with arrays where the declarations of weights stood, so that
+`call` reads `self.kernel` and finds numbers; it hands out keys and masks, and collects what comes out beside the
+output: new state, penalties on activities, masks. Nothing here outlives the evaluation.
+"""
+import copy
+import functools
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from chainrule import initializers
+from chainrule.errors import NotReadyError, SettingError, ShapeError, format_shape
+from chainrule.ops import random
+
+Tree = dict[str, Any]  # arrays in nested dicts, keyed by layer and weight names
+
+# Sizes that stand in for open axes while a network is described: the batch axis, any other. What changes between the
+# first and the second is open in the output too. They are unlikely as real sizes.
+_PROBES = ((7907, 101), (7919, 103))
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """The shape (open axes `None`) and dtype of an array that is not there."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Call:
+    """One evaluation of a layer and all it contains.
+
+    Args:
+        root: the layer that is evaluated.
+        weights, state: its arrays, nested dicts by layer and weight name.
+        key: where random numbers come from; `None` where nothing may be random.
+        training: whether layers behave as in training.
+        rows: which rows of the batch are real, `(batch,)` booleans; `None` for all. A short last batch is padded, and
+            layers that take statistics over the batch receive this.
+        settings: values that replace plain numbers among the settings, by path: `{"dropout/rate": 0.3}`.
+        dtype: the precision of the network.
+        declaring: whether sublayers that are not built yet are built on the way, their weights standing in as zeros.
+    """
+
+    def __init__(self, root, weights: Tree, state: Tree, *, key=None, training: bool = False, rows=None,
+                 settings: Mapping[str, Any] | None = None, dtype: str = "float32", declaring: bool = False):
+        self.root, self.weights, self.state = root, weights, state
+        self.key, self.training, self.rows = key, training, rows
+        self.settings, self.dtype, self.declaring = settings or {}, dtype, declaring
+        self.new_state = jax.tree.map(lambda leaf: leaf, state)  # a copy of the dicts, not of the arrays
+        self.losses: list[jax.Array] = []
+        self.observe: Callable | None = None  # called with (path, layer, output) after each layer
+        self._paths = layer_paths(root)
+        self._copies: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._masks: dict[int, tuple[Any, Any]] = {}
+
+    def copy(self, layer):
+        """The copy of a layer that reads this call's arrays."""
+        if id(layer) not in self._copies:
+            self._copies[id(layer)] = bound = object.__new__(type(layer))
+            self._fill(bound, layer)
+        return self._copies[id(layer)]
+
+    def path(self, layer) -> str:
+        """Where a layer stands: the names from the root down, joined by `/`."""
+        if id(layer) not in self._paths:
+            self._paths = layer_paths(self.root)
+        return self._paths[id(layer)]
+
+    def run(self, bound, inputs: tuple, options: dict):
+        """Call a bound copy: the one place that every evaluation of every layer passes through."""
+        layer, path = bound._origin, self.path(bound._origin)
+        if self.declaring and not layer.built:
+            with jax.ensure_compile_time_eval():
+                layer.ensure_built(*_declared_shapes(inputs))
+            self._fill(bound, layer)
+        accepts = layer.accepted_options()
+        mask = options.get("mask", self.mask_of(inputs))
+        if "training" in accepts:
+            options.setdefault("training", self.training)
+        if "mask" in accepts:
+            options.setdefault("mask", mask)
+        if "rows" in accepts:
+            options.setdefault("rows", self.rows)
+        if "key" in accepts:
+            options.setdefault("key", self._next_key(path))
+        try:
+            outputs = type(layer).call(bound, *inputs, **options)
+        except (TypeError, ValueError) as error:
+            if not getattr(error, "__notes__", None):
+                error.add_note(f"This happened in {layer.describe(path)}, called on {describe_arrays(inputs)}.")
+            raise
+        if mask is not None:
+            self._keep_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
+        if getattr(bound, "activity_regularizer", None) is not None:
+            self.losses.append(bound.activity_regularizer(outputs) / _row_count(outputs))
+        if self.observe is not None:
+            self.observe(path, bound, outputs)
+        return outputs
+
+    def assign(self, bound, name: str, value) -> None:
+        """Take in an assignment inside `call`: to state, or an error."""
+        declared, path = bound._origin.__dict__.get(name), self.path(bound._origin)
+        is_state = hasattr(declared, "trainable") and not declared.trainable and hasattr(declared, "initializer")
+        if not is_state:
+            raise SettingError(
+                f"`call` of {bound._origin.describe(path)} assigns self.{name}. A layer computes without changing "
+                f"itself: only state may be assigned, declared in `build` by add_weight(..., trainable=False).")
+        value = jnp.asarray(value).astype(bound.__dict__[name].dtype)
+        if value.shape != declared.shape:
+            raise ShapeError(
+                f"`call` of {bound._origin.describe(path)} assigns self.{name} an array of shape "
+                f"{format_shape(value.shape)}; the state was declared with shape {format_shape(declared.shape)}.")
+        bound.__dict__[name] = value
+        branch(self.new_state, path)[declared.name] = value
+
+    def mask_of(self, inputs):
+        """The mask that came with the inputs, if any: for several inputs, the structure of their masks."""
+        found = [self._masks.get(id(leaf), (None, None))[1] for leaf in jax.tree.leaves(inputs)]
+        if all(mask is None for mask in found):
+            return None
+        return found[0] if len(found) == 1 else found
+
+    def _keep_mask(self, outputs, mask) -> None:
+        if mask is not None:
+            leaves = jax.tree.leaves(outputs)
+            masks = mask if isinstance(mask, (list, tuple)) else [mask] * len(leaves)
+            for leaf, its_mask in zip(leaves, masks, strict=False):
+                self._masks[id(leaf)] = (leaf, its_mask)  # the array is kept, so that its id stays its own
+
+    def set_mask(self, outputs, mask) -> None:
+        """Say which entries of an output are real; layers after it receive this."""
+        self._keep_mask(outputs, mask)
+
+    def add_loss(self, loss) -> None:
+        """Add a scalar to the training loss."""
+        self.losses.append(loss)
+
+    def _next_key(self, path: str):
+        """The key for the next use of a layer: its own by name, so that adding a layer moves no other's numbers."""
+        if self.key is None:
+            return None
+        count = self._counts[path] = self._counts.get(path, -1) + 1
+        return random.typed(random.fold_in(self.key, path_number(path) + count))
+
+    def _fill(self, bound, layer) -> None:
+        path = self.path(layer)
+        own_weights, own_state = lookup(self.weights, path), lookup(self.state, path)
+        prefix = f"{path}/" if path else ""
+
+        def value(weight):
+            if self.declaring:
+                return jnp.zeros(weight.shape, weight.dtype or self.dtype)
+            source = own_weights if weight.trainable else own_state
+            if weight.name not in source:
+                raise NotReadyError(
+                    f"There is no array for the weight {prefix}{weight.name}. Make them all with "
+                    f"`weights, state = model.init(key)`.")
+            return source[weight.name]
+
+        layer.bind(bound, self, value)
+        for name, replacement in self.settings.items():
+            if name.startswith(prefix):
+                _replace(bound, name[len(prefix):].split("/"), replacement)
+
+
+def _replace(bound, steps: list[str], value) -> None:
+    """Set a plain number among the settings of a bound copy; other layers' paths are passed over."""
+    target = bound.__dict__
+    if steps[0] not in target or hasattr(target[steps[0]], "call"):
+        return
+    if len(steps) == 2:
+        target[steps[0]] = copy.copy(target[steps[0]])
+        target = target[steps[0]].__dict__
+    target[steps[-1]] = value
+
+
+def layer_paths(root) -> dict[int, str]:
+    """The path of every layer under `root`, by identity. A layer met twice keeps its first path: it is shared."""
+    paths = {}
+    for path, layer in walk(root):
+        paths.setdefault(id(layer), path)
+    return paths
+
+
+def walk(root) -> Iterator[tuple[str, Any]]:
+    """Every layer under `root`, itself first, once each, with its path."""
+    seen = set()
+
+    def visit(path, layer):
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield path, layer
+            for name, inner in layer.sublayers().items():
+                yield from visit(f"{path}/{name}" if path else name, inner)
+
+    return visit("", root)
+
+
+def lookup(tree: Tree, path: str) -> Tree:
+    """The dict at a path; an empty one where there is none."""
+    for step in filter(None, path.split("/")):
+        tree = tree.get(step, {})
+    return tree
+
+
+def branch(tree: Tree, path: str) -> Tree:
+    """The dict at a path, made where it is missing."""
+    for step in filter(None, path.split("/")):
+        tree = tree.setdefault(step, {})
+    return tree
+
+
+def path_number(path: str) -> int:
+    """An integer for a path, the same on every machine and in every run."""
+    return zlib.crc32(path.encode()) & 0x7FFFFFFF
+
+
+def initialise(root, key, dtype: str = "float32", scale=None) -> tuple[Tree, Tree]:
+    """Starting weights and state of a built layer, a pure function of the key.
+
+    Each weight draws from a stream of its own, named by its path. `scale` multiplies the drawn weights.
+    """
+    weights, state = {}, {}
+    for path, layer in walk(root):
+        for name, weight in layer.own_weights().items():
+            full = f"{path}/{name}"
+            drawn = initializers.draw(weight.initializer, random.fold_in(key, path_number(full)), weight.shape,
+                                      weight.dtype or dtype)
+            branch(weights if weight.trainable else state, path)[name] = drawn if scale is None else drawn * scale
+    return weights, state
+
+
+def apply(root, weights: Tree, state: Tree, inputs: tuple, options: dict | None = None, **call) -> tuple[Any, Call]:
+    """Evaluate a layer: its output, and the call with what else came out of it (`new_state`, `losses`)."""
+    evaluation = Call(root, weights, state, **call)
+    outputs = evaluation.run(evaluation.copy(root), inputs, dict(options or {}))
+    return outputs, evaluation
+
+
+def infer_outputs(layer, inputs: tuple, options: dict):
+    """Build a layer for symbolic inputs and tell the shapes and dtypes of its outputs, as `ArraySpec`s."""
+    is_symbol = lambda leaf: hasattr(leaf, "node")
+    shapes = [jax.tree.map(lambda leaf: tuple(leaf.shape), argument) for argument in inputs
+              if any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(argument))]
+    layer.ensure_built(*shapes)
+    leaves, structure = jax.tree.flatten((inputs, options))
+    places = [index for index, leaf in enumerate(leaves) if is_symbol(leaf)]
+
+    def evaluate(*arrays):
+        filled = list(leaves)
+        for place, array in zip(places, arrays, strict=True):
+            filled[place] = array
+        arguments, named = jax.tree.unflatten(structure, filled)
+        call = Call(layer, {}, {}, key=np.zeros(2, np.uint32), declaring=True)
+        return call.run(call.copy(layer), arguments, dict(named))
+
+    first, second = (jax.eval_shape(evaluate, *(_probe(leaves[place], *sizes) for place in places))
+                     for sizes in _PROBES)
+    return jax.tree.map(_merge_probes, first, second)
+
+
+def _probe(symbol, batch: int, other: int) -> jax.ShapeDtypeStruct:
+    shape = [size or (other if axis else batch) for axis, size in enumerate(symbol.shape)]
+    return jax.ShapeDtypeStruct(shape, symbol.dtype or "float32")
+
+
+def _merge_probes(first, second) -> ArraySpec:
+    shape = tuple(size if size == again else None for size, again in zip(first.shape, second.shape, strict=True))
+    return ArraySpec(shape, None if first.dtype == np.float32 else str(first.dtype))
+
+
+def _declared_shapes(inputs: tuple) -> list:
+    """The shapes of a sublayer's inputs while a network is described: sizes that stand in are open again."""
+    known = {size for sizes in _PROBES for size in sizes}
+    clean = lambda leaf: tuple(None if size in known else size for size in leaf.shape)
+    return [jax.tree.map(clean, argument) for argument in inputs if jax.tree.leaves(argument)]
+
+
+def hold(root, weights: Tree, state: Tree) -> None:
+    """Put arrays into the store that models made from the same layers share."""
+    for path, layer in walk(root):
+        own = layer.own_weights()
+        if own:
+            source = lookup(weights, path) | lookup(state, path)
+            layer.__dict__["_held"] = {name: source[name] for name in own}
+
+
+def held_variables(root, seed: int = 0, dtype: str = "float32") -> tuple[Tree, Tree]:
+    """The arrays in the store; those of layers that have none yet are made first, from `seed`."""
+    owners = [(path, layer) for path, layer in walk(root) if layer.own_weights()]
+    missing = [(path, layer) for path, layer in owners if "_held" not in layer.__dict__]
+    if missing:
+        with jax.ensure_compile_time_eval():
+            weights, state = jax.jit(functools.partial(initialise, root, dtype=dtype))(seed_words(seed))
+        for path, layer in missing:
+            source = lookup(weights, path) | lookup(state, path)
+            layer.__dict__["_held"] = {name: source[name] for name in layer.own_weights()}
+    weights, state = {}, {}
+    for path, layer in owners:
+        for name, weight in layer.own_weights().items():
+            branch(weights if weight.trainable else state, path)[name] = layer.__dict__["_held"][name]
+    return weights, state
+
+
+def evaluate_eagerly(layer, inputs: tuple, options: dict):
+    """Call a layer on arrays with the weights of its store, making them where there are none."""
+    key, training = options.pop("key", None), bool(options.pop("training", False))
+    inputs = jax.tree.map(jnp.asarray, inputs)
+    build_from_arrays(layer, inputs)
+    weights, state = held_variables(layer)
+    return apply(layer, weights, state, inputs, options, key=key, training=training)[0]
+
+
+def build_from_arrays(layer, inputs: tuple) -> None:
+    """Build a layer, and all it contains, for inputs like these arrays."""
+    if not layer.built:
+        infer_outputs(layer, jax.tree.map(lambda leaf: _Probe((None, *leaf.shape[1:]), str(leaf.dtype)), inputs), {})
+
+
+@dataclass(eq=False)
+class _Probe:
+    """A symbol without a history, for building a layer from arrays."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+    node: None = None
+
+
+def penalty(root, weights: Tree, settings: Mapping[str, Any] | None = None):
+    """The sum of the regularisers' penalties on the trainable weights; `None` where there are none."""
+    settings = settings or {}
+    terms = []
+    for path, layer in walk(root):
+        for name, weight in layer.own_weights().items():
+            if weight.regularizer is not None and weight.trainable and layer.trainable:
+                prefix = f"{path}/{name}_regularizer/" if path else f"{name}_regularizer/"
+                replaced = {key[len(prefix):]: value for key, value in settings.items() if key.startswith(prefix)}
+                regularizer = copy.copy(weight.regularizer) if replaced else weight.regularizer
+                regularizer.__dict__.update(replaced)
+                terms.append(regularizer(lookup(weights, path)[name]))
+    return sum(terms[1:], terms[0]) if terms else None
+
+
+def seed_words(seed: int) -> np.ndarray:
+    """A key for a seed, made without JAX: seeds of up to 64 bits."""
+    return np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
+
+
+def describe_arrays(structure) -> str:
+    """Shapes and dtypes of the arrays in a structure, for messages."""
+    leaves = [leaf for leaf in jax.tree.leaves(structure) if hasattr(leaf, "shape")]
+    return ", ".join(f"{format_shape(leaf.shape)} {leaf.dtype}" for leaf in leaves) or "no arrays"
+
+
+def _one(inputs: tuple):
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
+def _row_count(outputs) -> int:
+    return jax.tree.leaves(outputs)[0].shape[0]

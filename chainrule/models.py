@@ -1,0 +1,649 @@
+"""Networks that are trained: `Model`, `Sequential`. A thin front over the graph and the compiled program."""
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from chainrule import layers as built_in
+from chainrule import losses, metrics, optimizers
+from chainrule.callbacks.history import Recorder
+from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, resolve_verbosity
+from chainrule.data import arrays
+from chainrule.errors import DataError, NotReadyError, SettingError
+from chainrule.layers.base import Layer
+from chainrule.layers.binding import (
+    apply,
+    evaluate_eagerly,
+    held_variables,
+    hold,
+    infer_outputs,
+    initialise,
+    seed_words,
+    walk,
+)
+from chainrule.layers.symbol import Symbol, contains_symbol
+from chainrule.network.graph import Input, InputLayer, Network, name_layers
+from chainrule.network.summary import count, summary_html, summary_text
+from chainrule.network.view import LayerView, find_view, ordered_arrays, ordered_weights, replace_arrays
+from chainrule.ops import random
+from chainrule.precision import check_policy, precision
+from chainrule.training import prepare
+from chainrule.training.batches import Batches
+from chainrule.training.compiled import Compiled
+from chainrule.training.events import Events
+from chainrule.training.fit import Fit, Pace, floats
+from chainrule.training.history import History
+from chainrule.training.objective import frozen_paths
+from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size
+from chainrule.training.program import RunState, TrainingProgram
+
+
+class Model(Network):
+    """A network with everything around it: training, evaluation, prediction, files.
+
+    Made from symbols, or as a subclass with a `call` of its own:
+
+        inputs = Input((8,))
+        model = Model(inputs, Dense(1)(inputs))
+
+        class Twice(Model):
+            def __init__(self):
+                super().__init__()
+                self.body = Dense(8, activation="relu")
+                self.head = Dense(1)
+
+            def call(self, x):
+                return self.head(self.body(x) + self.body(2 * x))
+
+    Args:
+        inputs: the symbol or structure of symbols made by `Input`.
+        outputs: the symbol or structure (list, tuple, dict) of symbols made of them by layers.
+        name: the name of the model.
+        dtype: its precision, `"float32"` (default) or `"float64"`.
+
+    Attributes:
+        optimizer: what `compile` was given; its `learning_rate` can be set at any time.
+        history: the `History` of the last fit.
+        stop_training: set to `True` by a callback to end a fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from chainrule.layers import Dense
+        >>> inputs = Input((2,))
+        >>> model = Model(inputs, Dense(1)(inputs))
+        >>> model.count_params()
+        3
+    """
+
+    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True, dtype: str | None = None):
+        super().__init__(inputs, outputs, name=name, trainable=trainable, dtype=check_policy(dtype))
+
+    # The pure face.
+
+    def init(self, key) -> tuple[dict, dict]:
+        """New weights and state, a pure function of a key (`jax.random.key(0)`): nested dicts by layer and weight name."""
+        self._require_built("init")
+        with precision(self.dtype):
+            return initialise(self, random.words(key), self.dtype)
+
+    def apply(self, weights: dict, state: dict, x, *, key=None, training: bool = False):
+        """The network as a pure function of its weights: `(outputs, new state)`.
+
+        Args:
+            weights, state: as `init` or `variables` return them.
+            x: an array, or the structure of arrays that the network takes.
+            key: where dropout and other random layers draw from; needed in training where there are such layers.
+            training: whether layers behave as in training.
+        """
+        with precision(self.dtype):
+            outputs, call = apply(self, weights, state, (x,), key=key, training=training, dtype=self.dtype)
+        return outputs, call.new_state
+
+    def __call__(self, *inputs, **options):
+        if self._bound is not None or contains_symbol((inputs, options)):
+            return super().__call__(*inputs, **options)
+        with precision(self.dtype):
+            return evaluate_eagerly(self, inputs, options)
+
+    # The store of weights.
+
+    def variables(self, seed: int = 0) -> tuple[dict, dict]:
+        """The present weights and state; made from `seed` where there are none yet. Shared by models of the same layers."""
+        self._require_built("variables")
+        with precision(self.dtype):
+            return held_variables(self, seed, self.dtype)
+
+    def set_variables(self, weights: dict, state: dict) -> None:
+        """Replace the present weights and state, for every model that shares the layers."""
+        self._require_built("set_variables")
+        expected = jax.eval_shape(functools.partial(initialise, self, dtype=self.dtype), np.zeros(2, np.uint32))
+        for name, given, wanted in zip(("weights", "state"), (weights, state), expected, strict=True):
+            if jax.tree.structure(given) != jax.tree.structure(wanted):
+                raise SettingError(f"The {name} do not have the structure of this model's: expected "
+                                   f"{jax.tree.structure(wanted)}, got {jax.tree.structure(given)}.")
+        entries = ordered_weights(self)
+        values = [value for _, value in ordered_arrays(self, weights, state)]
+        with precision(self.dtype):
+            zeros = jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), expected)
+            hold(self, *replace_arrays(entries, *zeros, values, "The model"))
+
+    def get_weights(self) -> list[np.ndarray]:
+        """All arrays as a list, layer by layer in Keras's order: trained ones first, then running statistics."""
+        return [np.array(value) for _, value in ordered_arrays(self, *self.variables())]
+
+    def set_weights(self, weights: Iterable) -> None:
+        """Replace all arrays by a list in the order of `get_weights`."""
+        self._require_built("set_weights")
+        with precision(self.dtype):
+            hold(self, *replace_arrays(ordered_weights(self), *self.variables(), weights, "The model"))
+
+    def hold_run(self, run: RunState) -> None:
+        """Take over the arrays that training has reached."""
+        hold(self, run.weights, run.state)
+        self._compiled.optimizer_state = run.optimizer
+
+    # Looking at it.
+
+    @property
+    def layers(self) -> list[LayerView]:
+        """The layers in order, each as seen from this model."""
+        return [LayerView(self, name, layer) for name, layer in self.sublayers().items()]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> LayerView:
+        """The layer of that name or at that place."""
+        return find_view(self, name, index)
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold, running statistics included; shared ones once."""
+        self._require_built("count_params")
+        return count(self)
+
+    def summary(self, print_fn=None) -> None:
+        """Print a table of the layers with their shapes and numbers of weights."""
+        (print_fn or print)(summary_text(self))
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+    def __repr__(self) -> str:
+        named = f" {self.name!r}" if self.name else ""
+        size = f"{len(self.sublayers())} layers, {count(self):,} weights" if self.built else "not built yet"
+        return f"<{type(self).__name__}{named}: {size}>"
+
+    # Training.
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None) -> None:
+        """Choose how the model is trained.
+
+        Args:
+            optimizer: a name, an optimiser or an optax transformation.
+            loss: a name, a loss or a function `(y_true, y_pred)`; for several outputs a dict by name or a list.
+            loss_weights: the factors of several losses, a dict by name or a list.
+            metrics: names, metrics or functions to report beside the loss, `sample_weight` counting in them; for
+                several outputs a dict by name.
+            weighted_metrics: more of them (here all metrics are weighted).
+        """
+        for identifier in jax.tree.leaves(loss, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
+            losses.get(identifier)
+        _check_metrics(metrics)
+        self.__dict__["_compiled"] = Compiled(optimizers.get(optimizer), loss, loss_weights,
+                                              _joined(metrics, weighted_metrics))
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        """What `compile` was given."""
+        return self._require_compiled("optimizer").optimizer
+
+    @property
+    def loss(self):
+        """What `compile` was given."""
+        return self._require_compiled("loss").loss
+
+    def fit(self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose="auto", callbacks=None,
+            validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight=None,
+            sample_weight=None, initial_epoch: int = 0, validation_batch_size: int | None = None,
+            validation_freq: int = 1, seed: int | None = None) -> History:
+        """Train the model.
+
+        Args:
+            x: inputs: an array, or a list or dict of arrays for several inputs.
+            y: targets: an array, or a list or dict for several outputs.
+            batch_size: rows a step, 32 by default. The last short batch counts exactly.
+            epochs: where to end (with `initial_epoch` 5 and `epochs` 8, three epochs are trained).
+            verbose: 0 for silence, 1 for a live line an epoch, 2 for plain lines; `"auto"` is 1 on a terminal and in
+                notebooks, 2 elsewhere.
+            callbacks: objects with the methods of `Callback`.
+            validation_split: the share of rows, taken from the end before any shuffling, to validate on.
+            validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on instead.
+            shuffle: whether each epoch has an order of its own.
+            class_weight: weights of labels in the loss, a dict or `"balanced"`; by output for several.
+            sample_weight: weights of rows in loss and metrics; only their proportions matter.
+            initial_epoch: the number of the first epoch: going on after 5 epochs with the same seed trains exactly as
+                if there had been no stop.
+            validation_batch_size: as `batch_size` by default.
+            validation_freq: validate after every so many epochs.
+            seed: decides the initial weights, where there are none yet, the order of rows and all random layers.
+                Without one, weights start from seed 0 and each further fit has an order of its own.
+
+        Returns:
+            The `History`: `history.history["loss"]` has one value an epoch.
+        """
+        self._require_compiled("fit")
+        check_whole("epochs", epochs, minimum=0)
+        check_whole("initial_epoch", initial_epoch, minimum=0)
+        check_whole("validation_freq", validation_freq, minimum=1)
+        with precision(self.dtype):
+            self._ensure_built(x)
+            x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
+            objective, count = self._objective(x, y, warn=True)
+            data = self._batch(objective, x, y, count, sample_weight, class_weight)
+            batches = self._batches(count, batch_size, shuffle=shuffle)
+            validation_batches, validation = None, None
+            if held_out is not None:
+                _, held_count = self._objective(*held_out[:2])
+                validation = self._batch(objective, *held_out[:2], held_count, held_out[2])
+                validation_batches = self._batches(held_count, validation_batch_size or batch_size)
+            program, pace = self._program(objective, batches, validation_batches)
+            weights, state = self.variables(0 if seed is None else seed)
+            run = self._start(program, weights, state, initial_epoch, seed)
+            history = History(self, {"epochs": epochs, "steps": batches.steps, "samples": count, "batch_size": batches.size,
+                                     "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+            display = TrainingProgress(history.params["verbose"])
+            events = Events([*_as_list(callbacks), Recorder(history), display], self, history.params)
+            self._check_rate_is_set_once(events)
+            self.__dict__.update(stop_training=False, history=history)
+            Fit(self, program, data, validation, events, epochs, validation_freq, pace).run(run)
+        return history
+
+    def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose="auto", sample_weight=None,
+                 callbacks=None, return_dict: bool = False):
+        """The loss and the metrics on data.
+
+        Args:
+            x, y, sample_weight: as for `fit`.
+            batch_size: rows a step, 32 by default; it does not change the result but in rounding.
+            verbose: as for `fit`.
+            callbacks: objects with the methods of `Callback`.
+            return_dict: whether to return the figures by name.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, or a dict of them.
+        """
+        self._require_compiled("evaluate")
+        with precision(self.dtype):
+            self._ensure_built(x)
+            x = prepare.input_arrays(self, x)
+            y = prepare.target_arrays(self.output_names, y)
+            objective, count = self._objective(x, y)
+            data = self._batch(objective, x, y, count, sample_weight)
+            batches = self._batches(count, batch_size)
+            events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
+                            {"steps": batches.steps, "samples": count, "verbose": resolve_verbosity(verbose)})
+            evaluation = self._cached(("evaluate", batches, tuple(None if t is None else t.ndim for t in y)),
+                                      lambda: Evaluation(objective, batches))
+            weights, state = self.variables()
+            loss_weights = {output.name: np.asarray(output.loss_weight, self.dtype) for output in objective.outputs}
+            by_batches = events.wants("on_test_batch_begin", "on_test_batch_end")
+            stride = 1 if by_batches else batches.steps
+            sums = evaluation.start()
+            events.on_test_begin()
+            for step in range(0, batches.steps, stride):
+                if by_batches:
+                    events.on_test_batch_begin(step)
+                sums, figures = evaluation.part(weights, state, loss_weights, data, sums, np.int32(step),
+                                                np.int32(step + stride))
+                if by_batches:
+                    events.on_test_batch_end(step, logs=floats(figures))
+            figures = floats({name: figures[name] for name in objective.names()})
+            events.on_test_end(logs=figures)
+        return _returned(figures, return_dict)
+
+    def predict(self, x, batch_size: int | None = None, verbose=0, callbacks=None):
+        """The outputs for given inputs, as NumPy arrays.
+
+        Args:
+            x: as for `fit`; no rows give no rows.
+            batch_size: rows at a time; by default as many as fit comfortably.
+            verbose: 1 shows progress.
+            callbacks: objects with the methods of `Callback`.
+        """
+        with precision(self.dtype):
+            self._ensure_built(x)
+            x = prepare.input_arrays(self, x)
+            count = arrays.check_lengths({f"x[{i}]": leaf for i, leaf in enumerate(jax.tree.leaves(x))})
+            size = check_whole("batch_size", batch_size, minimum=1) if batch_size else default_batch_size(self)
+            predictor = self.__dict__.get("_predictor") or Predictor(self, self.dtype)
+            self.__dict__["_predictor"] = predictor
+            weights, state = self.variables()
+            if count <= size and not callbacks and not verbose:
+                return predictor(weights, state, x)
+            events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
+                            {"steps": -(-count // size), "samples": count})
+            parts = []
+            events.on_predict_begin()
+            for batch, start in enumerate(range(0, count, size)):
+                events.on_predict_batch_begin(batch)
+                parts.append(predictor(weights, state, jax.tree.map(lambda leaf: leaf[start : start + size], x)))
+                events.on_predict_batch_end(batch, logs={"outputs": parts[-1]})
+            events.on_predict_end()
+        return concatenate(parts)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
+        """One step on one batch; the loss (and metrics) of the batch before it.
+
+        Weights are not divided by their mean here: the loss is divided by the rows, as in Keras.
+        """
+        self._require_compiled("train_on_batch")
+        with precision(self.dtype):
+            self._ensure_built(x)
+            x, y = prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+            objective, count = self._objective(x, y)
+            data = self._batch(objective, x, y, count, sample_weight, class_weight, relative=False)
+            program, _ = self._program(objective, Batches(count, count), None)
+            run = self._start(program, *self.variables(), 0, None)
+            fit = Fit(self, program, data, None, Events([], self, {}), 1, 1, Pace())
+            run, progress = program.compiled(run, fit.numbers(), data, None, np.int32(1), np.int32(1))
+            if int(run.not_finite[0]) >= 0:
+                raise fit._not_finite(self._start(program, *self.variables(), 0, None))
+            self.hold_run(run)
+            figures = floats({name: progress.logs[name][0] for name in objective.names()})
+        return _returned(figures, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
+        """The loss (and metrics) of one batch, nothing trained."""
+        rows = len(jax.tree.leaves(prepare.input_arrays(self, x))[0])
+        return self.evaluate(x, y, batch_size=rows, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch."""
+        return self.predict(x, batch_size=len(jax.tree.leaves(prepare.input_arrays(self, x))[0]))
+
+    # Files.
+
+    def save(self, path, overwrite: bool = True) -> None:
+        """Write the model to a file that holds only data: layers, weights, and the state of training if compiled."""
+        from chainrule.saving import save_model
+
+        save_model(self, path, overwrite=overwrite)
+
+    # What the methods above share.
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs: keys of a dict, or the names of the layers they come from."""
+        graph = self.__dict__.get("_graph")
+        outputs = graph.outputs if graph is not None else self.__dict__["_output_specs"]
+        if isinstance(outputs, dict):
+            return sorted(outputs)
+        leaves = jax.tree.leaves(outputs)
+        if graph is None:
+            return [f"output_{index}" if index else "output" for index in range(len(leaves))]
+        names = [graph.names[id(symbol.node.layer)] for symbol in leaves]
+        return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]
+
+    def _output_leaves(self) -> list:
+        graph = self.__dict__.get("_graph")
+        return jax.tree.leaves(graph.outputs if graph is not None else self.__dict__["_output_specs"])
+
+    def _require_built(self, what: str) -> None:
+        if not self.built:
+            raise NotReadyError(
+                f"{what} needs the model's weights, and their shapes are not known yet. Give the first layer an input "
+                f"shape (Input(...) or input_shape=...), or fit or call the model on data first.")
+
+    def _require_compiled(self, what: str) -> Compiled:
+        if "_compiled" not in self.__dict__:
+            raise NotReadyError(f"{what} needs a loss and an optimiser: call model.compile(optimizer='adam', loss=...) first.")
+        return self._compiled
+
+    def _ensure_built(self, x) -> None:
+        """Build the model for the first data it meets."""
+        if not self.built:
+            if x is None:
+                raise DataError("x is None: there is no data to build the model for.")
+            self._build_for(jax.tree.map(lambda leaf: arrays.as_arrays(leaf, "x"), x)
+                            if isinstance(x, (dict, tuple)) else arrays.as_arrays(x, "x"))
+
+    def _build_for(self, x) -> None:
+        specs = jax.tree.map(lambda leaf: Symbol((None, *leaf.shape[1:])), x)
+        self.__dict__["_output_specs"] = infer_outputs(self, (specs,), {})
+
+    def _divide(self, x, y, sample_weight, validation_split, validation_data):
+        """Training data and validation data, as arrays."""
+        x, y = prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise SettingError("validation_data is (x, y) or (x, y, sample_weight).")
+            held_x, held_y, *weight = validation_data
+            held = (prepare.input_arrays(self, held_x), prepare.target_arrays(self.output_names, held_y),
+                    weight[0] if weight else None)
+            return x, y, sample_weight, held
+        if validation_split:
+            arrays.check_lengths({f"part {i}": leaf for i, leaf in enumerate(jax.tree.leaves((x, y)))})
+            kept, held = prepare.split_tail(x, y, sample_weight, validation_split)
+            return *kept, held
+        return x, y, sample_weight, None
+
+    def _objective(self, x, y: list, warn: bool = False):
+        """Loss and metrics for data, checked against them, and the number of rows."""
+        shapes = [None if target is None else (None, *target.shape[1:]) for target in y]
+        compiled, names, specs = self._compiled, self.output_names, self._output_leaves()
+        objective = self._cached(("objective", tuple(shapes)),
+                                 lambda: compiled.objective(self, names, specs, shapes, self.dtype))
+        if compiled.loss is not None and all(output.loss is None for output in objective.outputs):
+            raise DataError("y is missing: the model was compiled with a loss, which compares its output with targets.")
+        rows = prepare.check_data(objective, specs, x, y)
+        if warn:
+            prepare.warn_if_unsuited(self, objective)
+        return objective, rows
+
+    def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True):
+        names = [output.name for output in objective.outputs]
+        classes = [spec.shape[-1] if len(spec.shape) > 1 and spec.shape[-1] != 1 else 2 for spec in self._output_leaves()]
+        return prepare.make_batch(x, y, count, self.dtype, sample_weight, class_weight, names, classes, relative)
+
+    def _batches(self, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
+        size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
+        known = all(type(layer) in built_in.registry or isinstance(layer, (InputLayer, Network))
+                    or "rows" in layer.accepted_options() for _, layer in walk(self))
+        return Batches(count, min(size, count), bool(shuffle), "mask" if known else "own")
+
+    def _program(self, objective, batches, validation_batches) -> tuple[TrainingProgram, Pace]:
+        frozen = frozen_paths(self)
+        make = lambda: (TrainingProgram(objective, self._compiled.optimizer, batches, validation_batches, frozen), Pace())
+        return self._cached(("train", id(objective), batches, validation_batches, frozen), make)
+
+    def _start(self, program: TrainingProgram, weights, state, epoch: int, seed: int | None) -> RunState:
+        """The state of a run that begins with the model as it stands."""
+        optimizer_state = self._compiled.optimizer_state
+        fits = jax.tree.structure(optimizer_state) == jax.tree.structure(
+            jax.eval_shape(program.initial_optimizer_state, weights))
+        if optimizer_state is None or not fits:
+            optimizer_state = jax.jit(program.initial_optimizer_state)(weights)
+        key = seed_words(seed or 0)
+        if seed is None:
+            key[1] ^= np.uint32(int(optimizer_state["step"]) * 2654435761 & 0xFFFFFFFF)
+        return program.compiled_start(weights, state, optimizer_state, key, np.int32(epoch))
+
+    def _cached(self, key, make):
+        """Something made once for this compilation of the model."""
+        programs = self._compiled.programs
+        if key not in programs:
+            programs[key] = make()
+        return programs[key]
+
+    def _check_rate_is_set_once(self, events: Events) -> None:
+        setters = [type(callback).__name__ for callback in events.callbacks if getattr(callback, "sets_learning_rate", False)]
+        if setters and callable(self.optimizer.learning_rate):
+            raise SettingError(
+                f"{setters[0]} sets the learning rate, and so does the schedule {self.optimizer.learning_rate!r} of the "
+                f"optimizer. Use one of them: give the optimizer a number, or leave the callback out.")
+
+    def _forget_programs(self) -> None:
+        """Drop what was compiled for another shape of the network."""
+        self.__dict__.pop("_predictor", None)
+        if "_compiled" in self.__dict__:
+            self._compiled.programs.clear()
+            self._compiled.optimizer_state = None
+
+    def __getstate__(self):
+        """For copying and pickling: without compiled programs, which are made again when they are needed."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("_predictor", "history")}
+        if "_compiled" in kept:
+            compiled = kept["_compiled"]
+            kept["_compiled"] = Compiled(compiled.optimizer, compiled.loss, compiled.loss_weights, compiled.metrics,
+                                         compiled.optimizer_state)
+        return kept
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+class Sequential(Model):
+    """Layers one after another, each taking the output of the one before.
+
+    Args:
+        layers: the layers; the first may be an `Input`, or have `input_shape=`. Where no shape is given, the model is
+            built by the first data it meets.
+        name: the name of the model.
+        dtype: its precision, `"float32"` (default) or `"float64"`.
+
+    Example:
+        >>> from chainrule.layers import Dense
+        >>> model = Sequential([Input((2,)), Dense(3, activation="relu"), Dense(1)])
+        >>> model.count_params()
+        13
+    """
+
+    def __init__(self, layers: Iterable = (), name: str | None = None, trainable: bool = True, dtype: str | None = None):
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self.__dict__.update(_stack=[], _input=None)
+        for layer in layers:
+            self._append(layer)
+        self._connect_stack()
+
+    def add(self, layer) -> None:
+        """Put a layer behind the others."""
+        self._append(layer)
+        self._connect_stack()
+
+    def pop(self) -> LayerView:
+        """Take the last layer off."""
+        if not self._stack:
+            raise SettingError("There is no layer to take off.")
+        layer = self._stack.pop()
+        self._connect_stack()
+        return LayerView(self, layer.name or "", layer)
+
+    def _append(self, layer) -> None:
+        if isinstance(layer, LayerView):
+            layer = layer.__dict__["layer"]
+        if isinstance(layer, Symbol) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if isinstance(layer, InputLayer):
+            if self._stack or self._input is not None:
+                raise SettingError("An Input must be the first of a Sequential, and there is one only.")
+            self.__dict__["_input"] = Input(layer.shape, layer.dtype, layer.name)
+            return
+        if not isinstance(layer, Layer):
+            hint = " Write it with parentheses: Dense(10)." if isinstance(layer, type) else ""
+            raise SettingError(f"A Sequential is made of layers; got {layer!r}.{hint}")
+        if any(layer is other for other in self._stack):
+            raise SettingError(
+                f"The layer {layer!r} is already in this Sequential. Use Model(inputs, outputs) to use a layer twice.")
+        if not self._stack and self._input is None:
+            shape = layer.input_shape
+            if shape is None and isinstance(layer, Network) and layer.__dict__.get("_graph") is not None:
+                shape, dtype = layer.inputs[0].shape[1:], layer.inputs[0].dtype
+                self.__dict__["_input"] = Input(shape, dtype)
+            elif shape is not None:
+                self.__dict__["_input"] = Input((shape,) if isinstance(shape, int) else tuple(shape), layer.dtype)
+        self._stack.append(layer)
+
+    def _connect_stack(self) -> None:
+        """Connect the graph anew, where the shape of the input is known."""
+        self._forget_programs()
+        if self._input is None:
+            self.__dict__["_graph"] = None
+            return
+        symbol = self._input
+        for layer in self._stack:
+            symbol = layer(symbol)
+        if self._stack:
+            self._connect(self._input, symbol)
+
+    def sublayers(self) -> dict[str, Layer]:
+        graph = self.__dict__.get("_graph")
+        return name_layers(self._stack) if graph is None else graph.layers
+
+    @property
+    def layers(self) -> list[LayerView]:
+        """The layers in order, each as seen from this model; the input is none of them."""
+        return [view for view in super().layers if not isinstance(view, InputLayer)]
+
+    def ensure_built(self, *input_shapes) -> None:
+        if self.__dict__.get("_graph") is None and input_shapes:
+            self.__dict__["_input"] = Input(tuple(input_shapes[0])[1:])
+            self._connect_stack()
+
+    def _build_for(self, x) -> None:
+        if not self._stack:
+            raise NotReadyError("This Sequential has no layers. Add some: model.add(Dense(10)).")
+        self.__dict__["_input"] = Input(x.shape[1:])
+        self._connect_stack()
+
+    @property
+    def built(self) -> bool:
+        return self.__dict__.get("_graph") is not None
+
+    def get_config(self) -> dict[str, Any]:
+        shape = self._input and {"shape": self._input.shape[1:], "dtype": self._input.dtype, "name": self._input.name}
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "input": shape,
+                "layers": list(self._stack)}
+
+    @classmethod
+    def from_config(cls, config):
+        if "layers" not in config:
+            return super().from_config(config)
+        first = [Input(**config["input"])] if config.get("input") else []
+        settings = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
+        return cls([*first, *config["layers"]], **settings)
+
+
+def _returned(figures: dict[str, float], as_dict: bool):
+    """Figures as `evaluate` returns them."""
+    values = list(figures.values())
+    return figures if as_dict else (values[0] if len(values) == 1 else values)
+
+
+def _as_list(callbacks) -> list:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def _joined(metrics, weighted):
+    """`metrics` and `weighted_metrics` together."""
+    if not weighted:
+        return metrics
+    if isinstance(metrics, dict) or isinstance(weighted, dict):
+        first, second = metrics or {}, weighted
+        return {name: _as_list(first.get(name)) + _as_list(second.get(name)) for name in {**first, **second}}
+    return _as_list(metrics) + _as_list(weighted)
+
+
+def _check_metrics(chosen) -> None:
+    """Raise for unknown names where they are written."""
+    for identifier in jax.tree.leaves(chosen, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
+        if isinstance(identifier, str) and identifier not in ("accuracy", "acc"):
+            metrics.get(identifier)
+
+
+def check_whole(name: str, value, minimum: int) -> int:
+    """Raise where a count is not an integer of at least `minimum`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
+        raise SettingError(f"{name} must be an integer of at least {minimum}; got {value!r}.")
+    return int(value)
+

@@ -1,0 +1,327 @@
+"""Networks: layers connected by nodes, and themselves layers, so that they nest."""
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from chainrule.configuration import did_you_mean
+from chainrule.errors import SettingError, ShapeError, UnknownNameError, format_shape
+from chainrule.layers.base import Layer, default_name
+from chainrule.layers.symbol import Node, Symbol
+
+
+class InputLayer(Layer):
+    """The place where data enters a network: `Input` makes one.
+
+    Args:
+        shape: the shape of one row, `None` for open axes.
+        dtype: what arrays are converted to on entering; by default the precision of the network.
+    """
+
+    shape: tuple[int | None, ...] = ()
+
+    def call(self, inputs):
+        inputs = jnp.asarray(inputs)
+        wanted = self.dtype or self._bound.dtype
+        return inputs if inputs.dtype == wanted else inputs.astype(wanted)
+
+
+def Input(shape, dtype: str | None = None, name: str | None = None) -> Symbol:  # noqa: N802 (Keras's name)
+    """A symbol for the data of a network.
+
+    Args:
+        shape: the shape of one row, without the batch axis; `None` for an open axis.
+        dtype: what arrays are converted to on entering; by default the precision of the network.
+        name: the name of the input, for data given as a dict.
+
+    Example:
+        >>> Input((28, 28, 1)).shape
+        (None, 28, 28, 1)
+    """
+    if isinstance(shape, int):
+        raise SettingError(f"Input takes the shape of one row as a tuple; got {shape}. Write Input(({shape},)).")
+    sizes = tuple(shape)
+    for size in sizes:
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise SettingError(f"Input({sizes}) has an axis of size {size!r}; a size is a positive integer, or None where it is open.")
+    layer = InputLayer(sizes, dtype=dtype, name=name)
+    node = Node(layer, ((), {}))
+    layer.ensure_built((None, *sizes))
+    node.outputs = Symbol((None, *sizes), dtype, node)
+    return node.outputs
+
+
+class Network(Layer):
+    """Layers connected from inputs to outputs. `Model` and `Sequential` add training to it.
+
+    A subclass with a `call` of its own needs no inputs and outputs: its layers are found in its attributes.
+
+    Args:
+        inputs: the symbol or structure of symbols that `Input` made.
+        outputs: the symbol or structure (list, tuple, dict) of symbols that layers made of them.
+        name: the name of the network.
+    """
+
+    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True, dtype: str | None = None):
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self.__dict__["_graph"] = None
+        if inputs is not None:
+            self._connect(inputs, outputs)
+
+    def _connect(self, inputs, outputs) -> None:
+        graph = Graph(inputs, outputs)
+        self.__dict__["_graph"] = graph
+        self.__dict__["_built_shape"] = jax.tree.map(lambda symbol: symbol.shape, graph.inputs)
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The symbols that data enters by."""
+        return jax.tree.leaves(self.require_graph().inputs)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The symbols that leave the network."""
+        return jax.tree.leaves(self.require_graph().outputs)
+
+    @property
+    def input(self):
+        """The input symbol, or the structure of them."""
+        return self.require_graph().inputs
+
+    @property
+    def output(self):
+        """The output symbol, or the structure of them."""
+        return self.require_graph().outputs
+
+    def require_graph(self) -> "Graph":
+        """The graph of the network; an error where it has none."""
+        if self.__dict__.get("_graph") is None:
+            raise SettingError(
+                f"{type(self).__name__} has no graph: it computes by a `call` of its own, or has not seen data yet. "
+                f"Make it of Input and layers, or of a Sequential with an input shape.")
+        return self._graph
+
+    def sublayers(self) -> dict[str, Layer]:
+        graph = self.__dict__.get("_graph")
+        return graph.layers if graph is not None else super().sublayers()
+
+    def bind(self, bound, call, value) -> None:
+        if self.__dict__.get("_graph") is None:
+            return super().bind(bound, call, value)
+        bound.__dict__.update(self.__dict__, _call=call, _origin=self)
+
+    def ensure_built(self, *input_shapes) -> None:
+        if self.__dict__.get("_graph") is None:
+            super().ensure_built(*input_shapes)
+
+    def call(self, inputs, mask=None):
+        """The outputs of the graph for given inputs."""
+        graph, call = self.require_graph(), self._bound
+        values = graph.place_inputs(inputs)
+        for node in graph.nodes:
+            layer = call.copy(node.layer)
+            if not node.inputs():
+                values[id(node.outputs)] = self._enter(layer, node, values[id(node.outputs)])
+                continue
+            arguments, options = jax.tree.map(
+                lambda leaf: values[id(leaf)] if isinstance(leaf, Symbol) else leaf, node.arguments)
+            results = layer(*arguments, **options)
+            for symbol, result in zip(jax.tree.leaves(node.outputs), jax.tree.leaves(results), strict=True):
+                values[id(symbol)] = result
+        return jax.tree.map(lambda symbol: values[id(symbol)], graph.outputs)
+
+    def _enter(self, layer, node, value):
+        """Data through an input layer, its shape held against the declared one."""
+        check_shape(jnp.shape(value), node.outputs.shape, node.layer.describe())
+        entered = layer(value)
+        mask = self._bound.mask_of(value)
+        if mask is not None:
+            self._bound.set_mask(entered, mask)
+        return entered
+
+    def compute_mask(self, inputs, mask):
+        return None  # the layers inside have already said which entries of the output are real
+
+    def get_config(self) -> dict[str, Any]:
+        graph = self.__dict__.get("_graph")
+        if graph is None or type(self).call is not Network.call:
+            return super().get_config()
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "graph": graph.get_config()}
+
+    @classmethod
+    def from_config(cls, config):
+        if "graph" not in config:
+            return super().from_config(config)
+        inputs, outputs = Graph.symbols_from_config(config["graph"])
+        settings = {name: value for name, value in config.items() if name != "graph"}
+        return cls(inputs=inputs, outputs=outputs, **settings)
+
+
+class Graph:
+    """Nodes in the order of computation, from input symbols to output symbols.
+
+    Attributes:
+        inputs, outputs: the structures of symbols.
+        nodes: every node needed for the outputs, each after those it depends on.
+        layers: the layers of the nodes by name, each once, in the order of their first use.
+    """
+
+    def __init__(self, inputs, outputs):
+        for symbol in jax.tree.leaves((inputs, outputs)):
+            if not isinstance(symbol, Symbol):
+                raise SettingError(
+                    f"A Model is made of symbols: inputs made by Input, outputs made by calling layers on them; got "
+                    f"{symbol!r} ({type(symbol).__name__}).")
+        self.inputs, self.outputs = inputs, outputs
+        self.nodes = _order(jax.tree.leaves(outputs), jax.tree.leaves(inputs))
+        self.layers = name_layers([node.layer for node in self.nodes])
+        self.names = {id(layer): name for name, layer in self.layers.items()}
+
+    def place_inputs(self, inputs) -> dict[int, Any]:
+        """The values by symbol at the start: inputs in the order or by the names of the network's."""
+        symbols = jax.tree.leaves(self.inputs)
+        if isinstance(inputs, dict) and not isinstance(self.inputs, dict):
+            by_name = {self.names[id(symbol.node.layer)]: symbol for symbol in symbols}
+            for name in inputs:
+                if name not in by_name:
+                    raise UnknownNameError(f"The network has no input {name!r}. {did_you_mean(name, by_name)}")
+            missing = [name for name in by_name if name not in inputs]
+            if missing:
+                raise ShapeError(f"The network takes the inputs {list(by_name)}; {missing} are missing.")
+            return {id(symbol): inputs[name] for name, symbol in by_name.items()}
+        values = jax.tree.leaves(inputs)
+        if len(values) != len(symbols):
+            raise ShapeError(
+                f"The network takes {len(symbols)} input{'s' * (len(symbols) != 1)}; got {len(values)} arrays. "
+                f"Several inputs are given as a list, or as a dict by name.")
+        return {id(symbol): value for symbol, value in zip(symbols, values, strict=True)}
+
+    def get_config(self) -> dict[str, Any]:
+        """The graph as plain data: its layers, and each call with its symbols numbered."""
+        numbers = {}
+        for node in self.nodes:
+            for symbol in jax.tree.leaves(node.outputs):
+                numbers[id(symbol)] = len(numbers)
+        refer = lambda structure: jax.tree.map(
+            lambda leaf: SymbolNumber(numbers[id(leaf)]) if isinstance(leaf, Symbol) else leaf, structure)
+        calls = [[self.names[id(node.layer)], *refer(node.arguments)] for node in self.nodes]
+        return {"layers": dict(self.layers), "calls": _encode(calls), "inputs": _encode(refer(self.inputs)),
+                "outputs": _encode(refer(self.outputs))}
+
+    @staticmethod
+    def symbols_from_config(config):
+        """Inputs and outputs of the network that `get_config` described."""
+        layers = config["layers"]
+        for name, layer in layers.items():
+            layer.name = layer.name or name
+        symbols = []
+        for name, arguments, options in _decode(config["calls"], symbols, lazily=True):
+            layer = layers[name]
+            if isinstance(layer, InputLayer):
+                made = Input(layer.shape, layer.dtype, name)
+                symbols.append(made)
+                continue
+            arguments, options = _decode([arguments, options], symbols)
+            symbols += jax.tree.leaves(layer(*arguments, **options))
+        return _decode(config["inputs"], symbols), _decode(config["outputs"], symbols)
+
+
+class SymbolNumber(int):
+    """The number of a symbol in a saved graph."""
+
+
+def _encode(value):
+    """Structures as plain data, the kinds of containers and the symbols marked."""
+    if isinstance(value, SymbolNumber):
+        return {"symbol": int(value)}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(item) for item in value]}
+    if isinstance(value, list):
+        return [_encode(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": {key: _encode(item) for key, item in value.items()}}
+    return value
+
+
+def _decode(value, symbols, lazily=False):
+    """What `_encode` wrote, with symbols for their numbers; `lazily` leaves the items of the outer list encoded."""
+    if lazily:
+        return [list(item) for item in value]
+    if isinstance(value, list):
+        return [_decode(item, symbols) for item in value]
+    if isinstance(value, dict) and "symbol" in value:
+        return symbols[value["symbol"]]
+    if isinstance(value, dict) and "tuple" in value:
+        return tuple(_decode(item, symbols) for item in value["tuple"])
+    if isinstance(value, dict) and "dict" in value:
+        return {key: _decode(item, symbols) for key, item in value["dict"].items()}
+    return value
+
+
+def _order(outputs: list[Symbol], inputs: list[Symbol]) -> list[Node]:
+    """The nodes that the outputs need, each after those it depends on, ending at the inputs."""
+    ordered, seen = [], set()
+    ends = {id(symbol) for symbol in inputs}
+    stack = [(symbol, False) for symbol in reversed([*inputs, *outputs])]
+    while stack:
+        symbol, ready = stack.pop()
+        node = symbol.node
+        if id(node) in seen:
+            continue
+        if not ready and node.inputs() and id(symbol) not in ends:
+            stack.append((symbol, True))
+            stack += [(needed, False) for needed in reversed(node.inputs())]
+            continue
+        if not node.inputs() and id(symbol) not in ends:
+            raise SettingError(
+                f"The outputs depend on an Input of shape {format_shape(symbol.shape)} that is not among the inputs "
+                f"of the Model. Add it to inputs=[...].")
+        if id(symbol) in ends and node.inputs():
+            raise SettingError(
+                "An input of a Model must come from Input(...); this one is the output of a layer. Build the tail on "
+                "an Input of its own.")
+        seen.add(id(node))
+        ordered.append(node)
+    return ordered
+
+
+def name_layers(layers: list[Layer]) -> dict[str, Layer]:
+    """The layers by name, each once. Those without a name get their class's, numbered: dense, dense_1, dense_2."""
+    distinct = list({id(layer): layer for layer in layers}.values())
+    taken = {}
+    for layer in distinct:
+        if layer.name:
+            if layer.name in taken:
+                raise SettingError(
+                    f"Two layers are called {layer.name!r}: names in a network must differ. Rename one, or use the "
+                    f"same layer object twice to share its weights.")
+            if "/" in layer.name:
+                raise SettingError(f"The layer name {layer.name!r} holds a slash, which separates names in paths.")
+            taken[layer.name] = layer
+    named = {}
+    counts = {}
+    for layer in distinct:
+        name = layer.name
+        while not name:
+            base = default_name(layer)
+            counts[base] = counts.get(base, -1) + 1
+            candidate = f"{base}_{counts[base]}" if counts[base] else base
+            name = None if candidate in taken else candidate
+        taken[name] = named[name] = layer
+    return named
+
+
+def check_shape(shape, expected, what: str) -> None:
+    """Raise where an array's shape does not fit the declared one; the batch axis is open."""
+    fits = len(shape) == len(expected) and all(
+        wanted is None or size == wanted for size, wanted in zip(shape, expected, strict=True))
+    if fits:
+        return
+    hint = ""
+    if tuple(shape) == tuple(expected[1:]):
+        hint = " This is one row without the batch axis: use x[None]."
+    elif len(shape) == len(expected) - 1 and expected[-1] == 1:
+        hint = " The last axis is missing: use x[..., None]."
+    elif len(shape) > 2 and len(expected) == 2:
+        hint = " Flatten the rows: x.reshape(len(x), -1), or start with a Flatten layer."
+    raise ShapeError(f"The input of {what} has shape {format_shape(shape)}; expected {format_shape(expected)}.{hint}")

@@ -1,0 +1,209 @@
+"""The host side of a fit: calls of the compiled program, and between them the callbacks."""
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from chainrule.errors import NotFiniteError
+from chainrule.layers.binding import Call
+from chainrule.training.events import Events
+from chainrule.training.objective import Batch
+from chainrule.training.program import Numbers, Progress, RunState, TrainingProgram
+
+# How long one call of the program should take: short enough for Ctrl-C and progress, long enough to cost nothing.
+SEGMENT_SECONDS = 0.5
+
+
+@dataclass
+class Pace:
+    """How many steps the next call should take, learned from those before.
+
+    The first call takes one step, because it includes the compilation; the second a few, to measure.
+
+    Attributes:
+        steps: of the next call.
+        calls: made so far.
+    """
+
+    steps: int = 1
+    calls: int = field(default=0)
+
+    def learn(self, steps: int, seconds: float) -> None:
+        """Take in how long a call took."""
+        self.calls += 1
+        if self.calls == 1:
+            self.steps = 8
+        else:
+            wanted = steps * SEGMENT_SECONDS / max(seconds, 1e-6)
+            self.steps = int(min(max(wanted, 1), 64 * self.steps, 2**30))
+
+
+@dataclass
+class Fit:
+    """One fit under way.
+
+    Attributes:
+        model: told to hold the present arrays before callbacks see it.
+        program: the compiled loop.
+        data, validation: on the device.
+        events: the callbacks.
+        epochs: where to end.
+        validation_every: validate after every so many epochs.
+        pace: kept between fits of the same program.
+        parameters: for callbacks.
+    """
+
+    model: Any
+    program: TrainingProgram
+    data: Batch
+    validation: Batch | None
+    events: Events
+    epochs: int
+    validation_every: int
+    pace: Pace
+
+    def run(self, run: RunState) -> RunState:
+        """Train to the end, or until a callback stops it; the state that is reached."""
+        events, epoch = self.events, int(run.epoch)
+        figures: dict[str, float] = {}
+        run = self._told(run, lambda: events.on_train_begin())
+        fresh = True
+        try:
+            while epoch < self.epochs and not self.model.stop_training:
+                if fresh:
+                    run = self._told(run, lambda: events.on_epoch_begin(epoch))
+                    if self.model.stop_training:
+                        break
+                epoch_before, step_before = epoch, int(run.step)
+                if self._by_batches:
+                    run = self._told(run, lambda: events.on_train_batch_begin(int(run.step)))
+                after, progress = self._advance(run, self._segment(epoch, int(run.step)))
+                if int(after.not_finite[0]) >= 0:
+                    run = self._just_before(run, after)
+                    raise self._not_finite(run)
+                run = after
+                if self._by_batches:
+                    running = self._running(progress)
+                    run = self._told(run, lambda: events.on_train_batch_end(step_before, logs=running))
+                ended = int(progress.epochs)
+                epoch, fresh = epoch_before + ended, ended > 0
+                logs = jax.device_get(progress.logs) if ended else {}
+                for row in range(ended):
+                    figures = self._figures(epoch_before + row, {name: logs[name][row] for name in logs})
+                    run = self._end_epoch(run, epoch_before + row, figures, last=row == ended - 1)
+                if not ended:
+                    for callback in events.callbacks:
+                        if hasattr(callback, "on_segment"):
+                            callback.on_segment(epoch, int(run.step), self._running(progress))
+        finally:
+            self.model.hold_run(run)
+        return self._told(run, lambda: events.on_train_end(logs=figures))
+
+    @property
+    def _by_batches(self) -> bool:
+        return self.events.wants("on_train_batch_begin", "on_train_batch_end")
+
+    def _segment(self, epoch: int, step: int) -> int:
+        """The number of steps for the next call."""
+        steps = self.program.batches.steps
+        if self._by_batches:
+            return 1
+        left = (self.epochs - epoch) * steps - step
+        if self.events.watched:
+            left = steps - step
+        return max(1, min(self.pace.steps, left))
+
+    def _advance(self, run: RunState, steps: int) -> tuple[RunState, Progress]:
+        start = time.perf_counter()
+        run, progress = self.program.compiled(
+            run, self.numbers(), self.data, self.validation, np.int32(steps), np.int32(self.validation_every))
+        jax.block_until_ready(progress)
+        self.pace.learn(steps, time.perf_counter() - start)
+        return run, progress
+
+    def numbers(self) -> Numbers:
+        """The numbers as they stand now, callbacks' changes included."""
+        dtype = self.program.objective.dtype
+        optimizer = {name: np.asarray(value, dtype) for name, value in self.model.optimizer.hyperparameters().items()}
+        loss_weights = {output.name: np.asarray(output.loss_weight, dtype) for output in self.program.objective.outputs}
+        return Numbers(optimizer, loss_weights, {})
+
+    def _figures(self, epoch: int, figures: dict[str, Any]) -> dict[str, float]:
+        """The figures of an epoch; those of a validation that was not due are left out."""
+        names = self.program.objective.names()
+        if self.validation is not None and (epoch + 1) % self.validation_every == 0:
+            names = names + [f"val_{name}" for name in names]
+        return floats({name: figures[name] for name in names})
+
+    def _running(self, progress: Progress) -> dict[str, float]:
+        """The figures of the epoch so far."""
+        return floats({name: progress.running[name] for name in self.program.objective.names()})
+
+    def _end_epoch(self, run: RunState, epoch: int, figures: dict[str, float], last: bool) -> RunState:
+        events = self.events
+        held_out = {name[4:]: value for name, value in figures.items() if name.startswith("val_")}
+        if held_out:
+            run = self._told(run, lambda: events.on_test_begin())
+            run = self._told(run, lambda: events.on_test_end(logs=held_out))
+        run = self._told(run, lambda: events.on_epoch_end(epoch, logs=figures))
+        if not last and not self.model.stop_training:
+            run = self._told(run, lambda: events.on_epoch_begin(epoch + 1))
+        return run
+
+    def _told(self, run: RunState, tell) -> RunState:
+        """Let callbacks see and change the model: what they set goes into the run."""
+        if not self.events.watched:
+            tell()
+            return run
+        self.model.hold_run(run)
+        before = self.model.variables()
+        tell()
+        after = self.model.variables()
+        if all(one is two for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)):
+            return run
+        return run._replace(weights=after[0], state=after[1])
+
+    def _just_before(self, run: RunState, after: RunState) -> RunState:
+        """The state before the step whose loss was not finite, reached again from the start of the segment.
+
+        The program is deterministic, so nothing has to be kept for this while all goes well.
+        """
+        epoch, step = (int(number) for number in after.not_finite)
+        steps = (epoch - int(run.epoch)) * self.program.batches.steps + step - int(run.step)
+        return self._advance(run, steps)[0] if steps else run
+
+    def _not_finite(self, run: RunState) -> NotFiniteError:
+        return NotFiniteError(
+            f"The loss was not finite at epoch {int(run.epoch) + 1}, step {int(run.step) + 1}. "
+            f"{self._first_not_finite(run)} Training stopped; the model keeps the weights from before that step. "
+            f"A smaller learning rate or gradient clipping (clipnorm=1.0) usually helps.")
+
+    def _first_not_finite(self, run: RunState) -> str:
+        """Which layer first put out NaN or infinity in the step that follows."""
+        batches, objective = self.program.batches, self.program.objective
+        order = run.order if int(run.step) else batches.order(run.key, run.epoch)
+        batch = batches.full(self.data, order, run.step)
+        key = self.program.step_key(run)
+        found = []
+
+        def observe(path, layer, outputs):
+            finite = all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(outputs)
+                         if np.issubdtype(leaf.dtype, np.floating))
+            if not finite:
+                found.append((path, type(layer).__name__))
+
+        call = Call(objective.network, run.weights, run.state, key=key, training=True, rows=batch.rows,
+                    dtype=objective.dtype)
+        call.observe = observe
+        call.run(call.copy(objective.network), (batch.x,), {})
+        inner = [(path, kind) for path, kind in found if path]
+        if inner:
+            return f"The first layer whose output was not finite is {inner[0][0]!r} ({inner[0][1]})."
+        return "The outputs of all layers were finite: the loss itself overflowed, or its logarithm met a zero."
+
+
+def floats(figures: dict[str, Any]) -> dict[str, float]:
+    """Figures as plain numbers, fetched together."""
+    return {name: float(value) for name, value in jax.device_get(figures).items()}

@@ -1,0 +1,219 @@
+"""What training minimises and reports: losses, metrics and penalties of a network, over one batch, as sums.
+
+Sums are added over batches and divided once, so that a short last batch and weights count exactly.
+"""
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from chainrule.layers.binding import Tree, apply, penalty, walk
+from chainrule.losses import Loss
+from chainrule.metrics import Metric
+
+
+class Batch(NamedTuple):
+    """Some rows of the data, or all of them.
+
+    Attributes:
+        x: the structure of inputs; rows come first.
+        y: one target for each output, `None` where an output has no loss.
+        loss_weights: for each output the weights of rows in the loss, or `None`.
+        metric_weights: the same for metrics (class weights count in the loss alone).
+        mean_weights: for each output the mean of its loss weights over the data. The batch's loss is divided by it, so
+            that the scale of the weights does not matter.
+        rows: which rows are real, `None` for all: the last short batch may be padded.
+    """
+
+    x: Any
+    y: tuple
+    loss_weights: tuple
+    metric_weights: tuple
+    mean_weights: tuple
+    rows: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """One output of the network: its name, its loss (or none), that loss's weight, its metrics by name."""
+
+    name: str
+    loss: Loss | None
+    loss_weight: float
+    metrics: Mapping[str, Metric]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The loss and the metrics of a network, as pure functions of its arrays.
+
+    Attributes:
+        network: the layer that is evaluated.
+        outputs: in the order in which its outputs are flattened.
+        dtype: the precision of the network.
+    """
+
+    network: Any
+    outputs: tuple[Output, ...]
+    dtype: str = "float32"
+
+    def zeros(self) -> Tree:
+        """The sums before any batch."""
+        zero = jnp.zeros((), self.dtype)
+        sums = {"rows": zero, "penalty": zero, "losses": {}, "metrics": {}}
+        for output in self.outputs:
+            if output.loss is not None:
+                sums["losses"][output.name] = {"sum": zero, "weight": zero}
+            sums["metrics"][output.name] = {
+                name: jax.tree.map(jnp.asarray, metric.zeros()) for name, metric in output.metrics.items()}
+        return sums
+
+    def measure(self, weights: Tree, state: Tree, batch: Batch, sums: Tree, *, key=None, training: bool = False,
+                loss_weights=None, settings=None) -> tuple[jax.Array, tuple[Tree, Tree]]:
+        """The loss of a batch, and beside it the new state and the sums with this batch added.
+
+        Args:
+            loss_weights: by output name; those of the outputs where `None`.
+            settings: replacements for plain numbers among the settings, by path.
+        """
+        predictions, call = apply(self.network, weights, state, (batch.x,), key=key, training=training,
+                                  rows=batch.rows, settings=settings, dtype=self.dtype)
+        leaves = jax.tree.leaves(predictions)
+        count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.dtype)
+        losses, metrics, total = {}, {}, jnp.zeros((), self.dtype)
+        for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
+            mask = call.mask_of(prediction)
+            if output.loss is not None:
+                values = output.loss.values(batch.y[index], prediction)
+                weight = _entry_weights(values, batch.loss_weights[index], mask, batch.rows)
+                weighted, entries = _weighted_sum(values, weight), _entry_count(values, mask, batch.rows)
+                mean = 1.0 if batch.loss_weights[index] is None else batch.mean_weights[index]
+                factor = output.loss_weight if loss_weights is None else loss_weights[output.name]
+                scale = 1.0 if output.loss.reduction == "sum" else entries * mean
+                total = total + factor * weighted / scale
+                weight_sum = entries if batch.loss_weights[index] is None else weight.sum()
+                if output.loss.reduction == "sum":
+                    weight_sum = jnp.ones((), values.dtype)  # a sum over rows is reported as one, batch by batch
+                before = sums["losses"][output.name]
+                losses[output.name] = {"sum": before["sum"] + weighted, "weight": before["weight"] + weight_sum}
+            row_weights = _metric_weights(prediction, batch.metric_weights[index], mask, batch.rows)
+            metrics[output.name] = {
+                name: metric.add(sums["metrics"][output.name][name], batch.y[index], prediction, row_weights)
+                for name, metric in output.metrics.items()}
+        penalties = [term for term in [penalty(self.network, weights, settings), *call.losses] if term is not None]
+        extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.dtype)
+        sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count, "losses": losses,
+                "metrics": metrics}
+        return total + extra, (call.new_state, sums)
+
+    def results(self, sums: Tree, loss_weights=None) -> dict[str, jax.Array]:
+        """The figures that are reported: the loss, the loss of each of several outputs, the metrics."""
+        rows = jnp.maximum(sums["rows"], 1)
+        results = {"loss": sums["penalty"] / rows}
+        several = len(self.outputs) > 1
+        for output in self.outputs:
+            if output.loss is not None:
+                total, weight = (sums["losses"][output.name][part] for part in ("sum", "weight"))
+                value = total / jnp.where(weight == 0, 1, weight)
+                factor = output.loss_weight if loss_weights is None else loss_weights[output.name]
+                results["loss"] = results["loss"] + factor * value
+                if several:
+                    results[f"{output.name}_loss"] = value
+        for output in self.outputs:
+            for name, metric in output.metrics.items():
+                label = f"{output.name}_{name}" if several else name
+                results[label] = metric.compute(sums["metrics"][output.name][name])
+        return results
+
+    def names(self) -> list[str]:
+        """The names of the reported figures, in order: the loss, the losses of several outputs, the metrics."""
+        several = len(self.outputs) > 1
+        own = [f"{output.name}_loss" for output in self.outputs if several and output.loss is not None]
+        return ["loss", *own, *(f"{output.name}_{name}" if several else name
+                                for output in self.outputs for name in output.metrics)]
+
+
+def _entry_weights(values, row_weights, mask, rows):
+    """The weight of each loss value: rows' weights times mask times real rows; `None` where all count once."""
+    factors = [_spread(factor, values) for factor in (row_weights, mask, rows) if factor is not None]
+    if not factors:
+        return None
+    product = factors[0].astype(values.dtype)
+    for factor in factors[1:]:
+        product = product * factor.astype(values.dtype)
+    return jnp.broadcast_to(product, values.shape)
+
+
+def _spread(factor, values):
+    """A factor per row, or per step of a sequence, with axes added behind until it fits the values."""
+    return factor.reshape(factor.shape + (1,) * (values.ndim - factor.ndim))
+
+
+def _weighted_sum(values, weight):
+    # `where`, because zero times a NaN of a row that does not count would be NaN.
+    return values.sum() if weight is None else jnp.where(weight == 0, 0, values * weight).sum()
+
+
+def _entry_count(values, mask, rows):
+    """How many values are real."""
+    real = _entry_weights(values, None, mask, rows)
+    return jnp.asarray(values.size, values.dtype) if real is None else jnp.maximum(real.sum(), 1)
+
+
+def _metric_weights(prediction, row_weights, mask, rows):
+    """Weights for metrics, one a row (or a step); `None` where all count once."""
+    factors = [factor for factor in (row_weights, mask, rows) if factor is not None]
+    if not factors:
+        return None
+    rank = max(factor.ndim for factor in factors)
+    shape = jnp.broadcast_shapes(*(factor.shape + (1,) * (rank - factor.ndim) for factor in factors))
+    product = jnp.ones(shape, prediction.dtype)
+    for factor in factors:
+        product = product * factor.reshape(factor.shape + (1,) * (rank - factor.ndim)).astype(prediction.dtype)
+    return product
+
+
+def frozen_paths(network) -> frozenset[str]:
+    """The paths of the layers whose weights training leaves alone, those inside a frozen layer included."""
+    frozen = set()
+    for path, layer in walk(network):
+        inside = any(path.startswith(f"{outer}/") or not outer for outer in frozen)
+        if not layer.trainable or inside:
+            frozen.add(path)
+    return frozenset(frozen)
+
+
+def split_frozen(weights: Tree, frozen: frozenset[str], path: str = "") -> tuple[Tree, Tree]:
+    """The weights that are trained, and those that are not."""
+    trained, kept = {}, {}
+    for name, value in weights.items():
+        if isinstance(value, dict):
+            below = split_frozen(value, frozen, f"{path}/{name}" if path else name)
+            for tree, part in zip((trained, kept), below, strict=True):
+                if part:
+                    tree[name] = part
+        else:
+            (kept if path in frozen else trained)[name] = value
+    return trained, kept
+
+
+def merge(first: Tree, second: Tree) -> Tree:
+    """Two nested dicts as one; names in both must hold dicts in both."""
+    merged = dict(first)
+    for name, value in second.items():
+        merged[name] = merge(merged[name], value) if name in merged else value
+    return merged
+
+
+def apply_constraints(network, weights: Tree) -> Tree:
+    """The weights after their constraints."""
+    constrained = {f"{path}/{name}" if path else name: weight.constraint for path, layer in walk(network)
+                   for name, weight in layer.own_weights().items() if weight.constraint is not None}
+
+    def project(tree, path):
+        return {name: project(value, f"{path}{name}/") if isinstance(value, dict)
+                else constrained.get(f"{path}{name}", lambda value: value)(value) for name, value in tree.items()}
+
+    return project(weights, "") if constrained else weights

@@ -1,0 +1,93 @@
+"""Evaluation and prediction outside of training: compiled once, for any number of rows."""
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from chainrule.layers.binding import Tree, apply
+from chainrule.training.batches import Batches
+from chainrule.training.objective import Batch, Objective
+
+# The largest array between two layers that a batch of a prediction should make: it decides the default batch size.
+ACTIVATION_ENTRIES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Metric sums over data, by batches."""
+
+    objective: Objective
+    batches: Batches
+
+    @functools.cached_property
+    def part(self):
+        """The sums after the batches from `start` to `stop`, and the figures they give."""
+
+        def add_batches(weights, state, loss_weights, data: Batch, sums, start, stop):
+            def add(step, sums):
+                batch = self.batches.ordered(data, step)
+                return self.objective.measure(weights, state, batch, sums, loss_weights=loss_weights)[1][1]
+
+            sums = lax.fori_loop(start, stop, add, sums)
+            return sums, self.objective.results(sums, loss_weights)
+
+        return jax.jit(add_batches)
+
+    def start(self) -> Tree:
+        """The sums before any batch."""
+        return jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), jax.eval_shape(self.objective.zeros))
+
+
+class Predictor:
+    """The outputs of a network for any number of rows, by a bounded number of compiled programs.
+
+    A batch that is not full is padded to the next power of two, so batches of up to `n` rows compile at most
+    `log2(n) + 1` programs.
+    """
+
+    def __init__(self, network, dtype: str):
+        self.compiled = jax.jit(lambda weights, state, x: apply(network, weights, state, (x,), dtype=dtype)[0])
+
+    def __call__(self, weights: Tree, state: Tree, x) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        count = len(jax.tree.leaves(x)[0])
+        padded = jax.tree.map(lambda leaf: _padded(leaf, bucket(count)), x)
+        outputs = self.compiled(weights, state, padded)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs)
+
+
+def bucket(count: int) -> int:
+    """The number of rows that a batch of `count` is padded to: the next power of two."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def _padded(array: np.ndarray, rows: int) -> np.ndarray:
+    """The array with its last row repeated up to a number of rows."""
+    missing = rows - len(array)
+    return array if not missing else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+
+
+def default_batch_size(model) -> int:
+    """Rows of a batch whose largest activation stays small: a power of two from 32 to 4096."""
+    graph = model.__dict__.get("_graph")
+    if graph is None:
+        return 32
+    largest = max(int(np.prod([size or 128 for size in symbol.shape[1:]]))
+                  for node in graph.nodes for symbol in jax.tree.leaves(node.outputs))
+    return min(max(1 << (ACTIVATION_ENTRIES // max(largest, 1)).bit_length() - 1, 32), 4096) if largest else 32
+
+
+def concatenate(parts: list) -> Any:
+    """The outputs of all batches as one structure of arrays."""
+    if len(parts) == 1:
+        return parts[0]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def empty_like(outputs) -> Any:
+    """Outputs of no rows, for specs of outputs."""
+    return jax.tree.map(lambda spec: jnp.zeros((0, *spec.shape[1:])), outputs)

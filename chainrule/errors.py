@@ -43,6 +43,10 @@ class FileFormatError(ChainruleError, ValueError):
     """A file is not what it should be: wrong magic, truncated, sizes that disagree, from the future."""
 
 
+class FileAccessError(ChainruleError, OSError):
+    """A file cannot be written where it should be: a folder stands there, it exists already, no permission."""
+
+
 class MissingDataError(ChainruleError, FileNotFoundError):
     """A data set is not on this machine and could not be fetched."""
 

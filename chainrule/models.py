@@ -1,15 +1,17 @@
 """Networks that are trained: `Model`, `Sequential`. A thin front over the graph and the compiled program."""
 import functools
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from chainrule import layers as built_in
-from chainrule import losses, metrics, optimizers
+from chainrule import losses, metrics, optimizers, saving
 from chainrule.callbacks.history import Recorder
 from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, resolve_verbosity
+from chainrule.configuration import Configurable
 from chainrule.data import arrays
 from chainrule.errors import DataError, NotReadyError, SettingError
 from chainrule.layers.base import Layer
@@ -105,6 +107,9 @@ class Model(Network):
         if self._bound is not None or contains_symbol((inputs, options)):
             return super().__call__(*inputs, **options)
         with precision(self.dtype):
+            inputs = jax.tree.map(jax.numpy.asarray, inputs)
+            if not self.built:
+                self._build_for(*inputs)
             return evaluate_eagerly(self, inputs, options)
 
     # The store of weights.
@@ -362,11 +367,23 @@ class Model(Network):
 
     # Files.
 
-    def save(self, path, overwrite: bool = True) -> None:
-        """Write the model to a file that holds only data: layers, weights, and the state of training if compiled."""
-        from chainrule.saving import save_model
+    def save(self, path, overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Write the model to a file that holds only data; `chainrule.models.load_model` reads it.
 
-        save_model(self, path, overwrite=overwrite)
+        Args:
+            path: the file, by habit `name.chain`. A crash leaves the old one as it was.
+            overwrite: whether a file that is there may be replaced.
+            include_optimizer: whether the file keeps what `compile` was given and where training stands.
+        """
+        saving.save_model(self, path, overwrite=overwrite, include_optimizer=include_optimizer)
+
+    def save_weights(self, path, overwrite: bool = True) -> None:
+        """Write the weights and running statistics alone, as a safetensors file."""
+        saving.save_weights(self, path, overwrite=overwrite)
+
+    def load_weights(self, path) -> None:
+        """Take the weights and running statistics from a file of `save_weights`: names and shapes must agree."""
+        saving.load_weights(self, path)
 
     # What the methods above share.
 
@@ -406,9 +423,10 @@ class Model(Network):
             self._build_for(jax.tree.map(lambda leaf: arrays.as_arrays(leaf, "x"), x)
                             if isinstance(x, (dict, tuple)) else arrays.as_arrays(x, "x"))
 
-    def _build_for(self, x) -> None:
-        specs = jax.tree.map(lambda leaf: Symbol((None, *leaf.shape[1:])), x)
-        self.__dict__["_output_specs"] = infer_outputs(self, (specs,), {})
+    def _build_for(self, *inputs) -> None:
+        """Build the model for inputs of these shapes: arrays or symbols, what `call` takes."""
+        symbols = jax.tree.map(lambda leaf: Symbol((None, *leaf.shape[1:])), inputs)
+        self.__dict__.update(_output_specs=infer_outputs(self, symbols, {}), _input_symbols=symbols)
 
     def _divide(self, x, y, sample_weight, validation_split, validation_data):
         """Training data and validation data, as arrays."""
@@ -599,7 +617,10 @@ class Sequential(Model):
         return self.__dict__.get("_graph") is not None
 
     def get_config(self) -> dict[str, Any]:
-        shape = self._input and {"shape": self._input.shape[1:], "dtype": self._input.dtype, "name": self._input.name}
+        first = self._input
+        shape = None if first is None else {"shape": first.shape[1:], "dtype": first.dtype, "name": first.name}
+        if "layers" not in inspect.signature(type(self).__init__).parameters:
+            return Configurable.get_config(self)
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "input": shape,
                 "layers": list(self._stack)}
 
@@ -610,6 +631,29 @@ class Sequential(Model):
         first = [Input(**config["input"])] if config.get("input") else []
         settings = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
         return cls([*first, *config["layers"]], **settings)
+
+
+def load_model(path, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """The model in a file that `model.save(path)` wrote: same class, same weights, training goes on where it was.
+
+    Args:
+        path: the file. It is data and nothing in it is executed, so it may come from anywhere.
+        custom_objects: layers, losses and functions of your own, by name: `{"MyLayer": MyLayer}`.
+
+    Raises:
+        FileFormatError: the file is damaged or is not a model file.
+        UnknownLayerError: it uses a layer or function that is neither built in nor in `custom_objects`.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from chainrule.layers import Dense
+        >>> model = Sequential([Input((2,)), Dense(1)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(pathlib.Path(folder) / "model.chain")
+        ...     load_model(pathlib.Path(folder) / "model.chain")
+        <Sequential: 1 layers, 3 weights>
+    """
+    return saving.load_model(path, [Model, Sequential], custom_objects)
 
 
 def _returned(figures: dict[str, float], as_dict: bool):

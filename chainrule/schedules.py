@@ -495,7 +495,9 @@ PiecewiseConstantDecay = PiecewiseConstant
 registry = Registry("schedule", [
     Constant, StepDecay, PiecewiseConstant, ExponentialDecay, PolynomialDecay, InverseTimeDecay, CosineDecay,
     CosineRestarts, OneCycle, Warmup,
-], aliases={"CosineDecayRestarts": CosineRestarts, "PiecewiseConstantDecay": PiecewiseConstant})
+], aliases={
+    "CosineDecayRestarts": CosineRestarts, "cosine_decay_restarts": CosineRestarts,
+    "PiecewiseConstantDecay": PiecewiseConstant, "piecewise_constant_decay": PiecewiseConstant})
 
 
 def get(identifier: float | Schedule | Callable) -> Schedule | Callable:

@@ -39,7 +39,7 @@ TABLE = {
     "Adam amsgrad": Adam(0.03, amsgrad=True),
     "AdamW": AdamW(0.03, weight_decay=1e-4),
     "Adagrad": Adagrad(0.3),
-    "Adadelta": Adadelta(10.0),
+    "Adadelta": Adadelta(schedules.ExponentialDecay(20.0, 100, 0.7)),
     "Adamax": Adamax(0.03),
     "Nadam": Nadam(0.03),
     "Lion": Lion(schedules.ExponentialDecay(0.01, 100, 0.7)),

@@ -129,7 +129,7 @@ class Layer(Configurable):
         is_one = isinstance(input_shape, tuple) or not isinstance(input_shape[0], (tuple, list))
         symbols = Symbol(tuple(input_shape)) if is_one else [Symbol(tuple(shape)) for shape in input_shape]
         outputs = infer_outputs(self, (symbols,), {})
-        return outputs.shape if isinstance(outputs, Symbol) else [symbol.shape for symbol in outputs]
+        return outputs.shape if hasattr(outputs, "shape") else [output.shape for output in outputs]
 
     @property
     def built(self) -> bool:

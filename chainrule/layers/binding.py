@@ -61,6 +61,7 @@ class Call:
         self._copies: dict[int, Any] = {}
         self._counts: dict[str, int] = {}
         self._masks: dict[int, tuple[Any, Any]] = {}
+        self._entered: dict[int, tuple[Any, Callable, Any]] = {}
 
     def copy(self, layer):
         """The copy of a layer that reads this call's arrays."""
@@ -105,6 +106,17 @@ class Call:
         if self.observe is not None:
             self.observe(path, bound, outputs)
         return outputs
+
+    def activate(self, path: str, function: Callable, z):
+        """Apply the activation function of the layer at `path`, and remember what went into it."""
+        y = function(z)
+        self._entered[id(y)] = (y, function, z)
+        return y
+
+    def before_activation(self, y) -> tuple[Callable, Any] | None:
+        """The activation function that an array came out of last, and what went into it; `None` where there is none."""
+        found = self._entered.get(id(y))
+        return found and found[1:]
 
     def assign(self, bound, name: str, value) -> None:
         """Take in an assignment inside `call`: to state, or an error."""
@@ -167,6 +179,8 @@ class Call:
             return source[weight.name]
 
         layer.bind(bound, self, value)
+        if "_activate" in bound.__dict__:
+            bound.__dict__["_activate"] = functools.partial(self.activate, path, layer._activate)
         for name, replacement in self.settings.items():
             if name.startswith(prefix):
                 _replace(bound, name[len(prefix):].split("/"), replacement)
@@ -299,8 +313,9 @@ def held_variables(root, seed: int = 0, dtype: str = "float32") -> tuple[Tree, T
     owners = [(path, layer) for path, layer in walk(root) if layer.own_weights()]
     missing = [(path, layer) for path, layer in owners if "_held" not in layer.__dict__]
     if missing:
-        with jax.ensure_compile_time_eval():
-            weights, state = jax.jit(functools.partial(initialise, root, dtype=dtype))(seed_words(seed))
+        # Compiled ahead and called on numbers, so that it is evaluated also where a user's function is being traced.
+        words = seed_words(seed)
+        weights, state = jax.jit(functools.partial(initialise, root, dtype=dtype)).lower(words).compile()(words)
         for path, layer in missing:
             source = lookup(weights, path) | lookup(state, path)
             layer.__dict__["_held"] = {name: source[name] for name in layer.own_weights()}

@@ -1,11 +1,12 @@
 """Networks: layers connected by nodes, and themselves layers, so that they nest."""
+import inspect
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from chainrule.configuration import did_you_mean
-from chainrule.errors import SettingError, ShapeError, UnknownNameError, format_shape
+from chainrule.configuration import SymbolNumber
+from chainrule.errors import SettingError, ShapeError, UnknownNameError, did_you_mean, format_shape
 from chainrule.layers.base import Layer, default_name
 from chainrule.layers.symbol import Node, Symbol
 
@@ -144,7 +145,8 @@ class Network(Layer):
 
     def get_config(self) -> dict[str, Any]:
         graph = self.__dict__.get("_graph")
-        if graph is None or type(self).call is not Network.call:
+        takes_graph = {"inputs", "outputs"} <= set(inspect.signature(type(self).__init__).parameters)
+        if graph is None or not takes_graph or type(self).call is not Network.call:
             return super().get_config()
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "graph": graph.get_config()}
 
@@ -197,65 +199,30 @@ class Graph:
         return {id(symbol): value for symbol, value in zip(symbols, values, strict=True)}
 
     def get_config(self) -> dict[str, Any]:
-        """The graph as plain data: its layers, and each call with its symbols numbered."""
+        """The graph as data: its layers by name, and each call with its symbols numbered."""
         numbers = {}
         for node in self.nodes:
             for symbol in jax.tree.leaves(node.outputs):
-                numbers[id(symbol)] = len(numbers)
+                numbers[id(symbol)] = SymbolNumber(len(numbers))
         refer = lambda structure: jax.tree.map(
-            lambda leaf: SymbolNumber(numbers[id(leaf)]) if isinstance(leaf, Symbol) else leaf, structure)
-        calls = [[self.names[id(node.layer)], *refer(node.arguments)] for node in self.nodes]
-        return {"layers": dict(self.layers), "calls": _encode(calls), "inputs": _encode(refer(self.inputs)),
-                "outputs": _encode(refer(self.outputs))}
+            lambda leaf: numbers[id(leaf)] if isinstance(leaf, Symbol) else leaf, structure)
+        calls = [(self.names[id(node.layer)], *refer(node.arguments)) for node in self.nodes]
+        return {"layers": dict(self.layers), "calls": calls, "inputs": refer(self.inputs),
+                "outputs": refer(self.outputs)}
 
     @staticmethod
     def symbols_from_config(config):
         """Inputs and outputs of the network that `get_config` described."""
-        layers = config["layers"]
-        for name, layer in layers.items():
-            layer.name = layer.name or name
         symbols = []
-        for name, arguments, options in _decode(config["calls"], symbols, lazily=True):
-            layer = layers[name]
+        resolve = lambda structure: jax.tree.map(
+            lambda leaf: symbols[leaf] if isinstance(leaf, SymbolNumber) else leaf, structure)
+        for name, arguments, options in config["calls"]:
+            layer = config["layers"][name]
             if isinstance(layer, InputLayer):
-                made = Input(layer.shape, layer.dtype, name)
-                symbols.append(made)
-                continue
-            arguments, options = _decode([arguments, options], symbols)
-            symbols += jax.tree.leaves(layer(*arguments, **options))
-        return _decode(config["inputs"], symbols), _decode(config["outputs"], symbols)
-
-
-class SymbolNumber(int):
-    """The number of a symbol in a saved graph."""
-
-
-def _encode(value):
-    """Structures as plain data, the kinds of containers and the symbols marked."""
-    if isinstance(value, SymbolNumber):
-        return {"symbol": int(value)}
-    if isinstance(value, tuple):
-        return {"tuple": [_encode(item) for item in value]}
-    if isinstance(value, list):
-        return [_encode(item) for item in value]
-    if isinstance(value, dict):
-        return {"dict": {key: _encode(item) for key, item in value.items()}}
-    return value
-
-
-def _decode(value, symbols, lazily=False):
-    """What `_encode` wrote, with symbols for their numbers; `lazily` leaves the items of the outer list encoded."""
-    if lazily:
-        return [list(item) for item in value]
-    if isinstance(value, list):
-        return [_decode(item, symbols) for item in value]
-    if isinstance(value, dict) and "symbol" in value:
-        return symbols[value["symbol"]]
-    if isinstance(value, dict) and "tuple" in value:
-        return tuple(_decode(item, symbols) for item in value["tuple"])
-    if isinstance(value, dict) and "dict" in value:
-        return {key: _decode(item, symbols) for key, item in value["dict"].items()}
-    return value
+                symbols.append(Input(layer.shape, layer.dtype, layer.name))
+            else:
+                symbols += jax.tree.leaves(layer(*resolve(arguments), **resolve(options)))
+        return resolve(config["inputs"]), resolve(config["outputs"])
 
 
 def _order(outputs: list[Symbol], inputs: list[Symbol]) -> list[Node]:

@@ -8,6 +8,7 @@ from types import MappingProxyType, SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from chainrule.configuration import Configurable
@@ -238,7 +239,7 @@ class Optimizer(Configurable):
         if momentum is not None:
             values |= {name: momentum for name in ("momentum", "beta_1") if name in values}
         values = {name: jnp.asarray(value) for name, value in values.items()}
-        dtype = jnp.result_type(jnp.float32, *(array.dtype for array in values.values()))
+        dtype = np.result_type(np.float32, *(array.dtype for array in values.values()))
         updates = state["step"] if self._steps_per_update == 1 else state["step"] // self._steps_per_update
         return SimpleNamespace(count=(updates + 1).astype(dtype),
                                **{name: array.astype(dtype) for name, array in values.items()})
@@ -248,9 +249,9 @@ class Optimizer(Configurable):
             return jax.tree.map(lambda g: jnp.clip(g, -now.clipvalue.astype(g.dtype), now.clipvalue.astype(g.dtype)),
                                 gradients)
         if self.clipnorm is not None:
-            return jax.tree.map(lambda g: _shrink(g, jnp.sqrt(_square_sum(g)), now.clipnorm), gradients)
+            return jax.tree.map(lambda g: _shrink(g, _norm([g], now.clipnorm.dtype), now.clipnorm), gradients)
         if self.global_clipnorm is not None:
-            norm = jnp.sqrt(sum(jax.tree.leaves(jax.tree.map(_square_sum, gradients))))
+            norm = _norm(jax.tree.leaves(gradients), now.global_clipnorm.dtype)
             # As in Keras, one infinite gradient makes all NaN here, where the others would else become 0 in silence.
             return jax.tree.map(lambda g: _shrink(g, norm, now.global_clipnorm + (norm - norm)), gradients)
         return gradients
@@ -298,7 +299,7 @@ class Optimizer(Configurable):
 
 def wide(weight):
     """The dtype in which a weight is updated: its own, but at least float32."""
-    return jnp.promote_types(weight.dtype, jnp.float32)
+    return np.promote_types(weight.dtype, np.float32)  # by NumPy, whatever promotion JAX is set to
 
 
 def zeros(weight, fill=0):
@@ -313,8 +314,9 @@ def flatten_with_paths(weights):
     return paths, [leaf for _, leaf in pairs], tree
 
 
-def _square_sum(gradient):
-    return jnp.sum(jnp.square(gradient.astype(wide(gradient))))
+def _norm(gradients, dtype):
+    """The norm of some arrays together."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(gradient.astype(wide(gradient)))).astype(dtype) for gradient in gradients))
 
 
 def _shrink(gradient, norm, largest):

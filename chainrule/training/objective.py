@@ -2,6 +2,7 @@
 
 Sums are added over batches and divided once, so that a short last batch and weights count exactly.
 """
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from chainrule.layers.binding import Tree, apply, penalty, walk
+from chainrule import activations
+from chainrule.layers.binding import Call, Tree, apply, penalty, walk
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
 
@@ -86,7 +88,7 @@ class Objective:
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)
             if output.loss is not None:
-                values = output.loss.values(batch.y[index], prediction)
+                values = _loss_values(output.loss, batch.y[index], prediction, call)
                 weight = _entry_weights(values, batch.loss_weights[index], mask, batch.rows)
                 weighted, entries = _weighted_sum(values, weight), _entry_count(values, mask, batch.rows)
                 mean = 1.0 if batch.loss_weights[index] is None else batch.mean_weights[index]
@@ -133,6 +135,22 @@ class Objective:
         own = [f"{output.name}_loss" for output in self.outputs if several and output.loss is not None]
         return ["loss", *own, *(f"{output.name}_{name}" if several else name
                                 for output in self.outputs for name in output.metrics)]
+
+
+def _loss_values(loss: Loss, target, prediction, call: Call):
+    """The loss of each row. A cross-entropy of a softmax or sigmoid is computed from what went into it.
+
+    Probabilities near 0 and 1 are rounded, and their logarithm has no gradient where it is held back from infinity: a
+    network that is sure and wrong could not learn. The values are the same elsewhere.
+    """
+    entered = call.before_activation(prediction)
+    if entered is not None and getattr(loss, "from_logits", True) is False:
+        activation, logits = entered
+        suits = {"binary": activations.sigmoid, "labels": activations.softmax, "one_hot": activations.softmax}
+        if activation is suits.get(loss.target_kind) and getattr(loss, "axis", -1) == -1:
+            loss, prediction = copy.copy(loss), logits
+            loss.__dict__["from_logits"] = True
+    return loss.values(target, prediction)
 
 
 def _entry_weights(values, row_weights, mask, rows):

@@ -126,8 +126,9 @@ def test_defaults_are_those_of_keras(name):
     theirs = getattr(keras.optimizers, name)().get_config()
     ours = getattr(optimizers, name)()
     for setting in set(theirs) - {"name", "loss_scale_factor"}:
-        value = theirs[setting]  # the rate comes from a float32
-        assert getattr(ours, setting) == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value), setting
+        value = theirs[setting]
+        expected = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value  # the rate was a float32
+        assert getattr(ours, setting) == expected, setting
 
 
 def test_schedule_counts_steps_and_corrections_count_updates_while_accumulating(float64):

@@ -1,0 +1,53 @@
+# Two commands do all: `make demo` and `make test`. Both install what they need into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+.PHONY: demo test parity bench lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMPS)/all ## install and train on a bundled data set
+	@$(BIN)/chainrule fit digits
+
+test: $(STAMPS)/dev ## the tests
+	@$(BIN)/ruff check --quiet chainrule tests benchmarks
+	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests -m "not peers"
+
+parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
+	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity -m peers
+
+bench: $(STAMPS)/dev ## the cost of the engine beside hand-written JAX
+	@$(BIN)/python benchmarks/engine.py
+
+clean: ## remove what was installed and built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+
+# A virtual environment, after a plain word where Python is missing or too old.
+$(STAMPS)/venv:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "chainrule needs Python 3.11 or newer, and there is no '$(PYTHON)' here. Install it, or name another: make demo PYTHON=python3.12"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "chainrule needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name a newer one: make demo PYTHON=python3.12"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' has no venv module. Install it (on Debian: apt-get install python3-venv)."; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/all: $(STAMPS)/venv pyproject.toml
+	@echo "Installing chainrule and all its extras (once; some 700 MB)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/all
+	@echo "Installing what the tests need"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@touch $@
+
+$(STAMPS)/peers: $(STAMPS)/dev
+	@echo "Installing PyTorch and Keras, to compare with"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev,peers]'
+	@touch $@

@@ -286,7 +286,8 @@ class Orthogonal(Initializer):
         if len(shape) < 2:
             raise ShapeError("Orthogonal: the weight has two axes or more; got the shape " + format_shape(shape) + ".")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        numbers = random.normal(key, (max(rows, columns), min(rows, columns)), jnp.promote_types(dtype, "float32"))
+        wide = dtype if jnp.dtype(dtype).itemsize >= 4 else "float32"  # what a decomposition is computed in
+        numbers = random.normal(key, (max(rows, columns), min(rows, columns)), wide)
         q, r = jnp.linalg.qr(numbers)
         q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1)[None]  # the signs that make every such matrix equally likely
         return (self.gain * (q.T if rows < columns else q)).reshape(shape).astype(dtype)

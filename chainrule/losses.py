@@ -56,10 +56,7 @@ class Comparison(Configurable):
         """Target and output as arrays whose shapes fit, in the type that the comparison is made in."""
         y_true, y_pred = (array if hasattr(array, "dtype") else jnp.asarray(array) for array in (y_true, y_pred))
         shape = self.check_target(y_true.shape, y_pred.shape, y_true.dtype)
-        y_true, y_pred = jnp.asarray(y_true).reshape(shape), jnp.asarray(y_pred)
-        if not jnp.issubdtype(y_pred.dtype, jnp.floating):
-            y_pred = y_pred.astype(float)
-        y_pred = y_pred.astype(jnp.promote_types(y_pred.dtype, "float32"))
+        y_true, y_pred = jnp.asarray(y_true).reshape(shape), floating(y_pred)
         return y_true.astype(self.target_dtype(y_true.dtype, y_pred.dtype)), y_pred
 
     def target_dtype(self, target, output):
@@ -205,6 +202,19 @@ class Loss(Comparison):
         if self.reduction == "sum":
             return jnp.sum(values)
         return divide_or_zero(jnp.sum(values), jnp.sum(weights) if self.reduction.endswith("weight") else count)
+
+
+def floating(x) -> jax.Array:
+    """`x` as an array of floating-point numbers of at least 32 bits.
+
+    Example:
+        >>> floating(jnp.ones(2, "bfloat16")).dtype.name, floating([True, False]).tolist()
+        ('float32', [1.0, 0.0])
+    """
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return x.astype(float)
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
 
 
 def expand_weights(sample_weight, values) -> jax.Array:
@@ -713,9 +723,9 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         y_pred = jnp.moveaxis(y_pred, self.axis, -1)
         if self.from_logits:
             scores = y_pred - lax.stop_gradient(jnp.max(y_pred, axis=-1, keepdims=True))
-            values = jnp.log(jnp.sum(jnp.exp(scores), axis=-1)) - _pick(scores, y_true)
+            values = jnp.log(jnp.sum(jnp.exp(scores), axis=-1)) - pick(scores, y_true)
         else:
-            values = -jnp.log(_inside(_pick(y_pred, y_true) / jnp.sum(y_pred, axis=-1)))
+            values = -jnp.log(_inside(pick(y_pred, y_true) / jnp.sum(y_pred, axis=-1)))
         return values if self.ignore_class is None else jnp.where(y_true == self.ignore_class, 0, values)
 
     def mask(self, y_true, y_pred):
@@ -805,7 +815,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
             raise SettingError(f"CategoricalGeneralizedCrossEntropy: q is above 0 and at most 1; got {self.q!r}.")
 
     def call(self, y_true, y_pred):
-        return (1 - _pick(y_pred, y_true) ** self.q) / self.q
+        return (1 - jnp.maximum(pick(y_pred, y_true), EPSILON) ** self.q) / self.q
 
 
 class CategoricalHinge(Loss):
@@ -891,8 +901,13 @@ def _inner_axes(array) -> tuple[int, ...]:
     return tuple(range(min(1, array.ndim - 1), array.ndim))
 
 
-def _pick(values, labels):
-    """`values[..., labels]`: by a mask, since the gradient of a gather is a scatter, which XLA does slowly on CPUs."""
+def pick(values, labels):
+    """`values[..., labels]`: by a mask, since the gradient of a gather is a scatter, which XLA does slowly on CPUs.
+
+    Example:
+        >>> pick(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1, 0])).tolist()
+        [2.0, 3.0]
+    """
     chosen = lax.broadcasted_iota(labels.dtype, values.shape, values.ndim - 1) == labels[..., None]
     return jnp.sum(jnp.where(chosen, values, 0), axis=-1)
 

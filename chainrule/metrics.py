@@ -6,6 +6,7 @@ three are pure functions; a row of weight 0 counts for nothing, whatever its val
 face, which keeps sums of its own: `update_state`, `result`, `reset_state`.
 """
 from collections.abc import Callable
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from jax import lax
 
 from chainrule import losses
 from chainrule.configuration import Registry, snake_case
-from chainrule.losses import Comparison, divide_or_zero, expand_weights
+from chainrule.errors import DataError, SettingError, ShapeError
+from chainrule.losses import Comparison, divide_or_zero, expand_weights, floating
 
 
 class Metric(Comparison):
@@ -22,6 +24,8 @@ class Metric(Comparison):
 
     Args:
         name: what history calls it; the class's name in snake case by default.
+
+    The class attribute `greater_is_better` says which way is up (`None` where that is not known).
 
     Example:
         >>> class LargestError(Metric):
@@ -38,6 +42,7 @@ class Metric(Comparison):
     """
 
     kind = "metric"
+    greater_is_better = None
     _sums = None  # of the stateful face
 
     def zeros(self, output_shape=None) -> dict[str, jax.Array]:
@@ -111,8 +116,7 @@ class Mean(Metric):
         return {"total": jnp.zeros((), float), "weight": jnp.zeros((), float)}
 
     def add(self, sums, values, sample_weight=None):
-        values = jnp.asarray(values)
-        values = values.astype(jnp.promote_types(values.dtype, "float32"))
+        values = floating(values)
         weights = jnp.ones_like(values) if sample_weight is None else expand_weights(sample_weight, values)
         return _add(sums, total=jnp.sum(_weigh(values, weights)), weight=jnp.sum(weights))
 
@@ -152,6 +156,8 @@ class MeanOf(MeanMetric):
         3.0
     """
 
+    greater_is_better = False
+
     function: Callable
 
     @property
@@ -180,7 +186,7 @@ class MeanOf(MeanMetric):
         return Mean.add(self, sums, values, weights if mask is None else jnp.where(mask, weights, 0))
 
 
-# Hits
+# The part of rows that are right
 
 
 class Accuracy(MeanMetric):
@@ -192,6 +198,7 @@ class Accuracy(MeanMetric):
     """
 
     target_kind = "float"
+    greater_is_better = True
 
     def call(self, y_true, y_pred):
         return _part(y_true == y_pred)
@@ -212,6 +219,7 @@ class BinaryAccuracy(MeanMetric):
 
     target_kind = "binary"
     alternative = "SparseCategoricalAccuracy"
+    greater_is_better = True
 
     threshold: float = 0.5
 
@@ -229,6 +237,7 @@ class CategoricalAccuracy(MeanMetric):
 
     target_kind = "one_hot"
     alternative = "SparseCategoricalAccuracy"
+    greater_is_better = True
 
     def call(self, y_true, y_pred):
         return _greatest(y_true) == _greatest(y_pred)
@@ -244,9 +253,77 @@ class SparseCategoricalAccuracy(MeanMetric):
 
     target_kind = "labels"
     alternative = "CategoricalAccuracy"
+    greater_is_better = True
 
     def call(self, y_true, y_pred):
         return y_true == _greatest(y_pred).astype(y_true.dtype)
+
+
+class TopKCategoricalAccuracy(MeanMetric):
+    """The part of rows where fewer than `k` outputs are greater than that of the true class, which is one-hot.
+
+    Args:
+        k: how many guesses there are.
+
+    Example:
+        >>> TopKCategoricalAccuracy(k=2)([[0, 1, 0], [0, 1, 0]], [[0.3, 0.2, 0.1], [0.4, 0.1, 0.5]]).item()
+        0.5
+    """
+
+    target_kind = "one_hot"
+    alternative = "SparseTopKCategoricalAccuracy"
+    greater_is_better = True
+
+    k: int = 5
+
+    def call(self, y_true, y_pred):
+        return _among_greatest(_greatest(y_true), y_pred, self.k)
+
+
+class SparseTopKCategoricalAccuracy(MeanMetric):
+    """The part of rows where fewer than `k` outputs are greater than that of the target's label.
+
+    Args:
+        k: how many guesses there are.
+
+    Example:
+        >>> SparseTopKCategoricalAccuracy(k=2)([1, 1], [[0.3, 0.2, 0.1], [0.4, 0.1, 0.5]]).item()
+        0.5
+    """
+
+    target_kind = "labels"
+    alternative = "TopKCategoricalAccuracy"
+    greater_is_better = True
+
+    k: int = 5
+
+    def call(self, y_true, y_pred):
+        return _among_greatest(y_true, y_pred, self.k)
+
+
+class MisclassificationError(MeanMetric):
+    """The part of rows that are wrong: 1 less the accuracy that target and output ask for (see `resolve`).
+
+    Args:
+        threshold: where an output of one column says yes.
+
+    Example:
+        >>> MisclassificationError()([1, 0, 0, 1], [[0.9], [0.2], [0.6], [0.7]]).item()
+        0.25
+    """
+
+    greater_is_better = False
+
+    threshold: float = 0.5
+
+    def call(self, y_true, y_pred):
+        kind = _target_kind(y_true.shape, y_pred.shape)
+        accuracy = BinaryAccuracy(self.threshold) if kind == "binary" else _ACCURACIES[kind]()
+        return 1 - floating(accuracy.call(*accuracy.align(y_true, y_pred)))
+
+
+_ACCURACIES = MappingProxyType(
+    {"binary": BinaryAccuracy, "one_hot": CategoricalAccuracy, "labels": SparseCategoricalAccuracy})
 
 
 def _part(hits):
@@ -260,13 +337,566 @@ def _greatest(scores):
     return jnp.min(jnp.where(scores == jnp.max(scores, axis=-1, keepdims=True), places, scores.shape[-1]), axis=-1)
 
 
-# Means of losses
+def _among_greatest(labels, scores, k):
+    """Whether a label's score is among the `k` greatest of its row."""
+    score = losses.pick(scores, labels)[..., None]
+    return (jnp.sum(scores > score, axis=-1) < k) & ~jnp.isnan(score[..., 0])
+
+
+# Counts of right and wrong answers
+
+
+class _Counts(Metric):
+    """What counts of answers have in common: a yes is right (`true_positives`) or wrong, and so is a no.
+
+    Args:
+        thresholds: an output above it is a yes; several give a result for each. 0.5 by default.
+        top_k: how many of a row's greatest outputs can be a yes; without `thresholds`, all of them are.
+        class_id: the only column that counts; all do by default, each entry by itself.
+    """
+
+    target_kind = "binary"
+    alternative = "a one-hot target"
+    greater_is_better = True
+
+    thresholds: float | tuple[float, ...] | None = None
+    top_k: int | None = None
+    class_id: int | None = None
+
+    def zeros(self, output_shape=None):
+        shape = np.shape(self.thresholds) if self.thresholds is not None else ()
+        names = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+        return {name: jnp.zeros(shape, float) for name in names}
+
+    def add(self, sums, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = self.align(y_true, y_pred)
+        weights = expand_weights(1.0 if sample_weight is None else sample_weight, y_pred)
+        true, sure = y_true > 0.5, y_pred
+        if self.top_k is not None:
+            places = lax.top_k(y_pred, self.top_k)[1]
+            sure = jnp.where(jnp.any(jax.nn.one_hot(places, y_pred.shape[-1], dtype=bool), axis=-2), y_pred, -jnp.inf)
+        if self.class_id is not None:
+            true, sure, weights = (array[..., self.class_id] for array in (true, sure, weights))
+        lowest = 0.5 if self.top_k is None else float("-inf")
+        thresholds = jnp.asarray(lowest if self.thresholds is None else self.thresholds, y_pred.dtype)
+        yes = sure.reshape(-1, *(1,) * thresholds.ndim) > thresholds[None]
+        count = lambda true, yes: jnp.sum(jnp.where(true.reshape(-1, *(1,) * thresholds.ndim) & yes,
+                                                    weights.reshape(-1, *(1,) * thresholds.ndim), 0), axis=0)
+        return _add(sums, true_positives=count(true, yes), false_positives=count(~true, yes),
+                    true_negatives=count(~true, ~yes), false_negatives=count(true, ~yes))
+
+
+class TruePositives(_Counts):
+    """The weight of rows that are true and found.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> TruePositives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
+        2.0
+    """
+
+    def compute(self, sums):
+        return sums["true_positives"]
+
+
+class FalsePositives(_Counts):
+    """The weight of rows that are not true and yet found.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> FalsePositives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
+        1.0
+    """
+
+    greater_is_better = False
+
+    def compute(self, sums):
+        return sums["false_positives"]
+
+
+class TrueNegatives(_Counts):
+    """The weight of rows that are not true and not found.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> TrueNegatives()([0, 1, 0, 1], [0.9, 0.2, 0.4, 0.7]).item()
+        1.0
+    """
+
+    def compute(self, sums):
+        return sums["true_negatives"]
+
+
+class FalseNegatives(_Counts):
+    """The weight of rows that are true and not found.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> FalseNegatives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
+        1.0
+    """
+
+    greater_is_better = False
+
+    def compute(self, sums):
+        return sums["false_negatives"]
+
+
+class Precision(_Counts):
+    """The part of what is found that is true: `TP / (TP + FP)`, 0 where nothing is found.
+
+    Args:
+        thresholds: an output above it is found; several give a result for each. 0.5 by default.
+        top_k: how many of a row's greatest outputs can be found; without `thresholds`, all of them are.
+        class_id: the only column that counts; all do by default, each entry by itself.
+
+    Example:
+        >>> Precision()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
+        0.5
+    """
+
+    def compute(self, sums):
+        return divide_or_zero(sums["true_positives"], sums["true_positives"] + sums["false_positives"])
+
+
+class Recall(_Counts):
+    """The part of what is true that is found: `TP / (TP + FN)`, 0 where nothing is true.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> Recall()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
+        0.5
+    """
+
+    def compute(self, sums):
+        return divide_or_zero(sums["true_positives"], sums["true_positives"] + sums["false_negatives"])
+
+
+class Specificity(_Counts):
+    """The part of what is not true that is not found: `TN / (TN + FP)`, 0 where everything is true.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+
+    Example:
+        >>> Specificity()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
+        0.5
+    """
+
+    def compute(self, sums):
+        return divide_or_zero(sums["true_negatives"], sums["true_negatives"] + sums["false_positives"])
+
+
+class ApproximateMedianSignificance(_Counts):
+    """How sure a discovery would be, in standard deviations: `sqrt(2 * ((s + b) * log(1 + s / b) - s))`.
+
+    Here `s` is the weight of the signal that is found, and `b` that of the background that is found, plus `b_reg`.
+
+    Args:
+        thresholds, top_k, class_id: as in `Precision`.
+        b_reg: what is added to the background, so that a few lucky events make no discovery.
+
+    Source: Adam-Bourdarios and others, The Higgs boson machine learning challenge, 2014.
+
+    Example:
+        >>> round(ApproximateMedianSignificance()([1, 0], [0.9, 0.8], sample_weight=[20.0, 30.0]).item(), 4)
+        2.9421
+    """
+
+    b_reg: float = 10.0
+
+    def compute(self, sums):
+        s, b = sums["true_positives"], sums["false_positives"] + self.b_reg
+        return jnp.sqrt(jnp.maximum(2 * ((s + b) * jnp.log1p(s / b) - s), 0))
+
+
+class FBetaScore(Metric):
+    """Precision and recall in one number: `(1 + beta ** 2) * P * R / (beta ** 2 * P + R)`, for each class.
+
+    Args:
+        average: how the classes become one number: `"macro"` (their mean), `"weighted"` (their mean by weight),
+            `"micro"` (counts of all classes together); `None` returns one number for each.
+        beta: how much more recall counts than precision.
+        threshold: an output above it is found; `None` takes the greatest of a row, or 0.5 for outputs of one column.
+
+    Targets are one-hot, or 0 and 1 in each column. (Keras's default is `average=None`.)
+
+    Source: Van Rijsbergen, Information retrieval, 1979.
+
+    Example:
+        >>> round(FBetaScore(beta=2.0)([[1], [1], [0]], [[0.9], [0.2], [0.3]]).item(), 4)
+        0.5556
+    """
+
+    target_kind = "binary"
+    alternative = "a one-hot target"
+    greater_is_better = True
+
+    average: str | None = "macro"
+    beta: float = 1.0
+    threshold: float | None = None
+
+    def __post_init__(self):
+        if self.average not in ("macro", "weighted", "micro", None):
+            raise SettingError(f"{type(self).__name__}: average is 'macro', 'weighted', 'micro' or None; got "
+                               f"{self.average!r}.")
+        if not self.beta > 0:
+            raise SettingError(f"{type(self).__name__}: beta is a number above 0; got {self.beta!r}.")
+
+    def zeros(self, output_shape=None):
+        columns = _columns(output_shape)
+        return {name: jnp.zeros(columns, float) for name in ("true_positives", "false_positives", "false_negatives")}
+
+    def add(self, sums, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = self.align(y_true, y_pred)
+        weights = expand_weights(1.0 if sample_weight is None else sample_weight, y_pred)
+        true = y_true > 0.5
+        if self.threshold is None and y_pred.shape[-1] > 1:
+            found = (y_pred == jnp.max(y_pred, axis=-1, keepdims=True)) & (jnp.abs(y_pred) > 1e-9)
+        else:
+            found = y_pred > (0.5 if self.threshold is None else self.threshold)
+        count = lambda hits: jnp.sum(jnp.where(hits, weights, 0), axis=tuple(range(y_pred.ndim - 1)))
+        return _add(sums, true_positives=count(true & found), false_positives=count(~true & found),
+                    false_negatives=count(true & ~found))
+
+    def compute(self, sums):
+        if self.average == "micro":
+            sums = {name: jnp.sum(count) for name, count in sums.items()}
+        found, square = sums["true_positives"], self.beta**2
+        true = found + sums["false_negatives"]
+        score = divide_or_zero((1 + square) * found, square * true + found + sums["false_positives"])
+        if self.average == "macro":
+            return jnp.mean(score)
+        return divide_or_zero(jnp.sum(score * true), jnp.sum(true)) if self.average == "weighted" else score
+
+
+class F1Score(FBetaScore):
+    """The harmonic mean of precision and recall, `2 * P * R / (P + R)`, for each class: `FBetaScore` with `beta` 1.
+
+    Args:
+        average: as in `FBetaScore`.
+        threshold: as in `FBetaScore`.
+
+    Example:
+        >>> round(F1Score()([[1], [1], [0]], [[0.9], [0.2], [0.3]]).item(), 4)
+        0.6667
+    """
+
+    def __init__(self, average="macro", threshold=None, **settings):
+        super().__init__(average=average, threshold=threshold, **settings)
+
+
+def _columns(output_shape) -> int:
+    """How many columns an output of that shape has."""
+    return output_shape[-1] if output_shape is not None and len(output_shape) > 1 else 1
+
+
+# Curves and calibration
+
+
+class AUC(Metric):
+    """The area under the curve of recall over false alarms (`"ROC"`), or of precision over recall (`"PR"`).
+
+    Outputs are counted in `num_thresholds - 1` bins of equal width between 0 and 1. For ROC, pairs in the same bin
+    count half, so the area is off by at most `sum over bins of P[b] * N[b] / (2 * P * N)` for the weights `P` of ones
+    and `N` of zeros. `exact_auc` has no such error, but needs all outputs at once.
+
+    Args:
+        num_thresholds: how many thresholds there are.
+        curve: `"ROC"` or `"PR"`.
+        summation_method: between two points of the curve take `"interpolation"` (the trapezoid; for PR as Davis and
+            Goadrich do), `"minoring"` (the lower) or `"majoring"` (the higher).
+        from_logits: whether outputs are logits; probabilities otherwise.
+
+    Source: Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
+
+    Example:
+        >>> round(AUC()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).item(), 4)
+        0.75
+    """
+
+    target_kind = "binary"
+    alternative = "a one-hot target"
+    greater_is_better = True
+
+    num_thresholds: int = 200
+    curve: str = "ROC"
+    summation_method: str = "interpolation"
+    from_logits: bool = False
+
+    def __post_init__(self):
+        if self.num_thresholds < 2:
+            raise SettingError(f"AUC: num_thresholds is 2 or more; got {self.num_thresholds!r}.")
+        if self.curve not in ("ROC", "PR"):
+            raise SettingError(f"AUC: curve is 'ROC' or 'PR'; got {self.curve!r}.")
+        if self.summation_method not in ("interpolation", "minoring", "majoring"):
+            raise SettingError("AUC: summation_method is 'interpolation', 'minoring' or 'majoring'; got "
+                               f"{self.summation_method!r}.")
+
+    @property
+    def expects(self) -> str:
+        return "logits" if self.from_logits else "probabilities"
+
+    def zeros(self, output_shape=None):
+        return {name: jnp.zeros(self.num_thresholds - 1, float) for name in ("positives", "negatives")}
+
+    def add(self, sums, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = self.align(y_true, y_pred)
+        weights = expand_weights(1.0 if sample_weight is None else sample_weight, y_pred)
+        p = lax.logistic(y_pred) if self.from_logits else y_pred
+        bins, true = _bins(p, self.num_thresholds - 1), y_true > 0.5
+        count = lambda hits: _histogram(bins, jnp.where(hits, weights, 0), self.num_thresholds - 1)
+        return _add(sums, positives=count(true), negatives=count(~true))
+
+    def compute(self, sums):
+        above = lambda counts: jnp.append(jnp.cumsum(counts[::-1])[::-1], 0)  # the weight above each threshold
+        true_positives, false_positives = above(sums["positives"]), above(sums["negatives"])
+        recall = divide_or_zero(true_positives, true_positives[:1])
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            return _precision_recall_area(true_positives, false_positives)
+        if self.curve == "ROC":
+            x, y = divide_or_zero(false_positives, false_positives[:1]), recall
+        else:
+            x, y = recall, divide_or_zero(true_positives, true_positives + false_positives)
+        lower, higher = jnp.minimum(y[:-1], y[1:]), jnp.maximum(y[:-1], y[1:])
+        height = {"interpolation": (lower + higher) / 2, "minoring": lower, "majoring": higher}[self.summation_method]
+        return jnp.sum((x[:-1] - x[1:]) * height)
+
+
+def _precision_recall_area(true_positives, false_positives):
+    """The area under a curve whose true positives grow evenly with what is found between two points."""
+    found = true_positives + false_positives
+    slope = divide_or_zero(true_positives[:-1] - true_positives[1:], found[:-1] - found[1:])
+    intercept = true_positives[1:] - slope * found[1:]
+    ratio = jnp.where((found[:-1] > 0) & (found[1:] > 0), divide_or_zero(found[:-1], found[1:]), 1)
+    area = slope * (true_positives[:-1] - true_positives[1:] + intercept * jnp.log(jnp.where(ratio > 0, ratio, 1)))
+    return jnp.sum(divide_or_zero(area, true_positives[:1]))
+
+
+def _bins(p, count):
+    """The number of the bin, open below and closed above, that a probability falls in; 0 if it is not a number."""
+    return jnp.clip(jnp.ceil(jnp.where(jnp.isnan(p), 0, p) * count) - 1, 0, count - 1).astype(jnp.int32)
+
+
+def _histogram(bins, weights, count):
+    """The sum of weights in each bin."""
+    return jnp.zeros(count, weights.dtype).at[bins.reshape(-1)].add(weights.reshape(-1))
+
+
+def exact_auc(y_true, score, sample_weight=None) -> float:
+    """The exact area under the ROC curve: how often a one has a higher score than a zero, ties counting half.
+
+    Computed on the host, in double precision, by sorting.
+
+    Args:
+        y_true: targets of 0 and 1 (or -1 and 1).
+        score: probabilities or any other scores, as many.
+        sample_weight: one weight for each; a pair counts the product.
+
+    Raises:
+        DataError: only one of the two classes has weight.
+
+    Source: Mann and Whitney, On a test of whether one of two random variables is stochastically larger, 1947.
+
+    Example:
+        >>> exact_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        0.75
+    """
+    true, score = np.ravel(y_true) > 0.5, np.ravel(score)
+    weights = np.ones(len(score)) if sample_weight is None else np.ravel(sample_weight).astype(float)
+    if not len(true) == len(score) == len(weights):
+        raise ShapeError(f"exact_auc needs as many targets as scores and weights; got {len(true)}, {len(score)} and "
+                         f"{len(weights)}.")
+    _, places = np.unique(score, return_inverse=True)
+    ones = np.bincount(places, weights * true)
+    zeros = np.bincount(places, weights * ~true)
+    if not ones.sum() or not zeros.sum():
+        raise DataError("exact_auc compares ones with zeros; there are only "
+                        f"{'zeros' if zeros.sum() else 'ones'}. Use a larger or a stratified part of the data.")
+    below = np.cumsum(zeros) - zeros / 2
+    return float((ones @ below) / (ones.sum() * zeros.sum()))
+
+
+class BrierScore(MeanMetric):
+    """The mean squared error of probabilities, `(y - p) ** 2`, summed over the classes where there are several.
+
+    Targets are 0 and 1, one-hot or labels.
+
+    Source: Brier, Verification of forecasts expressed in terms of probability, 1950.
+
+    Example:
+        >>> BrierScore()([1, 0], [[0.5], [0.0]]).item(), BrierScore()([1], [[0.5, 0.5]]).item()
+        (0.125, 0.5)
+    """
+
+    expects = "probabilities"
+    greater_is_better = False
+
+    def call(self, y_true, y_pred):
+        kind, y_true, y_pred = _one_hot(y_true, y_pred)
+        square = jnp.square(y_true - y_pred)
+        return jnp.mean(square, axis=-1) if kind == "binary" else jnp.sum(square, axis=-1)
+
+
+class ExpectedCalibrationError(Metric):
+    """How far confidence is from accuracy: rows are put in bins by the probability of the predicted class, and
+    `sum over bins of w[b] * |accuracy[b] - confidence[b]|` is taken over the weights `w` of the bins.
+
+    Args:
+        bins: how many bins of equal width there are.
+
+    Targets are 0 and 1, one-hot or labels.
+
+    Source: Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017.
+
+    Example:
+        >>> round(ExpectedCalibrationError()([1, 1], [[0.2, 0.8], [0.2, 0.8]]).item(), 4)
+        0.2
+    """
+
+    expects = "probabilities"
+    greater_is_better = False
+
+    bins: int = 15
+
+    def zeros(self, output_shape=None):
+        return {name: jnp.zeros(self.bins, float) for name in ("weight", "hits", "confidence")}
+
+    def add(self, sums, y_true, y_pred, sample_weight=None):
+        kind, one_hot, y_pred = _one_hot(*self.align(y_true, y_pred))
+        if kind == "binary":
+            confidence, right = jnp.maximum(y_pred, 1 - y_pred), (y_pred > 0.5) == (one_hot > 0.5)
+        else:
+            confidence, right = jnp.max(y_pred, axis=-1), _greatest(one_hot) == _greatest(y_pred)
+        weights = expand_weights(1.0 if sample_weight is None else sample_weight, confidence)
+        total = lambda values: _histogram(_bins(confidence, self.bins), _weigh(floating(values), weights), self.bins)
+        return _add(sums, weight=total(jnp.ones_like(weights)), hits=total(right), confidence=total(confidence))
+
+    def compute(self, sums):
+        return divide_or_zero(jnp.sum(jnp.abs(sums["hits"] - sums["confidence"])), jnp.sum(sums["weight"]))
+
+
+def _one_hot(y_true, y_pred):
+    """What the target consists of, the target in the output's shape, and the output."""
+    kind = _target_kind(y_true.shape, y_pred.shape)
+    y_true, y_pred = _ACCURACIES[kind]().align(y_true, y_pred)
+    if kind == "labels":
+        y_true = jax.nn.one_hot(y_true, y_pred.shape[-1], dtype=y_pred.dtype)
+    return kind, y_true, y_pred
+
+
+# Regression
+
+
+class RootMeanSquaredError(MeanMetric):
+    """`sqrt(mean((y - p) ** 2))` over all rows.
+
+    Example:
+        >>> round(RootMeanSquaredError()([[0.0], [0.0]], [[1.0], [7.0]]).item(), 4)
+        5.0
+    """
+
+    target_kind = "float"
+    greater_is_better = False
+
+    def call(self, y_true, y_pred):
+        return jnp.mean(jnp.square(y_true - y_pred), axis=-1)
+
+    def compute(self, sums):
+        return jnp.sqrt(super().compute(sums))
+
+
+class R2Score(Metric):
+    """The part of the targets' variance that is explained: `1 - sum((y - p) ** 2) / sum((y - mean(y)) ** 2)`.
+
+    Args:
+        class_aggregation: how several columns become one number: `"uniform_average"`, `"variance_weighted_average"`,
+            or `None` for one number for each.
+
+    The sum about the mean is carried along by the pairwise update, since `sum(y ** 2) - sum(y) ** 2 / n` loses all its
+    digits for targets far from 0. Targets that are all equal give 0.
+
+    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+
+    Example:
+        >>> R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [4.0]]).item()
+        0.5
+    """
+
+    target_kind = "float"
+    greater_is_better = True
+
+    class_aggregation: str | None = "uniform_average"
+
+    def __post_init__(self):
+        if self.class_aggregation not in ("uniform_average", "variance_weighted_average", None):
+            raise SettingError("R2Score: class_aggregation is 'uniform_average', 'variance_weighted_average' or None; "
+                               f"got {self.class_aggregation!r}.")
+
+    def zeros(self, output_shape=None):
+        return {name: jnp.zeros(_columns(output_shape), float) for name in ("weight", "mean", "variation", "residual")}
+
+    def add(self, sums, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = self.align(y_true, y_pred)
+        weights = expand_weights(1.0 if sample_weight is None else sample_weight, y_pred)
+        rows = lambda array: array.reshape(-1, array.shape[-1]).astype(sums["mean"].dtype)
+        y, p, w = rows(y_true), rows(y_pred), rows(weights)
+        before, now = sums["weight"], jnp.sum(w, axis=0)
+        mean = divide_or_zero(jnp.sum(_weigh(y, w), axis=0), now)
+        step, part = mean - sums["mean"], divide_or_zero(now, before + now)
+        within = jnp.sum(_weigh(jnp.square(y - mean[None]), w), axis=0)
+        return {
+            "weight": before + now,
+            "mean": sums["mean"] + step * part,
+            "variation": sums["variation"] + within + jnp.square(step) * before * part,
+            "residual": sums["residual"] + jnp.sum(_weigh(jnp.square(y - p), w), axis=0),
+        }
+
+    def compute(self, sums):
+        variation = sums["variation"]
+        scores = jnp.where(variation == 0, 0, 1 - divide_or_zero(sums["residual"], variation))
+        if self.class_aggregation == "uniform_average":
+            return jnp.mean(scores)
+        if self.class_aggregation is None:
+            return scores
+        return divide_or_zero(jnp.sum(scores * variation), jnp.sum(variation))
+
+
+class CosineSimilarity(MeanMetric):
+    """The mean of `sum(y * p) / (|y| * |p|)`: 1 for vectors that point the same way (the loss has the other sign).
+
+    Args:
+        axis: the axis along which a vector lies.
+
+    Example:
+        >>> CosineSimilarity()([[0.0, 2.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 1.0]]).item()
+        0.5
+    """
+
+    target_kind = "float"
+    greater_is_better = True
+
+    axis: int = -1
+
+    def call(self, y_true, y_pred):
+        return -losses.CosineSimilarity(axis=self.axis).call(y_true, y_pred)
 
 
 class _MeanLoss(MeanMetric):
     """The mean of the values of the class's `loss`."""
 
     loss = losses.Loss
+    greater_is_better = False
 
     def call(self, y_true, y_pred):
         return self.loss().call(y_true, y_pred)
@@ -296,10 +926,83 @@ class MeanAbsoluteError(_MeanLoss):
     target_kind = "float"
 
 
+class MeanAbsolutePercentageError(_MeanLoss):
+    """The mean of `100 * |y - p| / max(|y|, 1e-7)`.
+
+    Example:
+        >>> MeanAbsolutePercentageError()([[8.0]], [[6.0]]).item()
+        25.0
+    """
+
+    loss = losses.MeanAbsolutePercentageError
+    target_kind = "float"
+
+
+class MeanSquaredLogarithmicError(_MeanLoss):
+    """The mean of `(log(1 + y) - log(1 + p)) ** 2`.
+
+    Example:
+        >>> MeanSquaredLogarithmicError()([[3.0]], [[3.0]]).item()
+        0.0
+    """
+
+    loss = losses.MeanSquaredLogarithmicError
+    target_kind = "float"
+
+
+class LogCoshError(_MeanLoss):
+    """The mean of `log(cosh(p - y))`.
+
+    Example:
+        >>> LogCoshError()([[3.0]], [[3.0]]).item()
+        0.0
+    """
+
+    loss = losses.LogCosh
+    target_kind = "float"
+
+
+class Poisson(_MeanLoss):
+    """The mean of `p - y * log(p + 1e-7)`.
+
+    Example:
+        >>> Poisson()([[0.0]], [[3.0]]).item()
+        3.0
+    """
+
+    loss = losses.Poisson
+    target_kind = "float"
+
+
+class KLDivergence(_MeanLoss):
+    """The mean of `sum over k of y[k] * log(y[k] / p[k])`.
+
+    Example:
+        >>> KLDivergence()([[0.5, 0.5]], [[0.5, 0.5]]).item()
+        0.0
+    """
+
+    loss = losses.KLDivergence
+    target_kind = "one_hot"
+
+
+AMS = ApproximateMedianSignificance
+
 registry = Registry("metric", [
-    Mean, MeanOf, Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError,
-    MeanAbsoluteError,
-], aliases={"mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError})
+    Mean, MeanOf, Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy, MisclassificationError, TruePositives, FalsePositives, TrueNegatives,
+    FalseNegatives, Precision, Recall, Specificity, ApproximateMedianSignificance, FBetaScore, F1Score, AUC,
+    BrierScore, ExpectedCalibrationError, RootMeanSquaredError, R2Score, CosineSimilarity, MeanSquaredError,
+    MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, Poisson,
+    KLDivergence,
+], aliases={
+    "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError,
+    "MSLE": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "RMSE": RootMeanSquaredError, "r2": R2Score,
+    "ams": ApproximateMedianSignificance, "AMS": ApproximateMedianSignificance, "kld": KLDivergence,
+    "logcosh": LogCoshError, "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+})
 
 
 def get(identifier) -> Metric:
@@ -339,8 +1042,7 @@ def resolve(identifier, target_shape=None, output_shape=None, loss=None) -> Metr
         kind = _target_kind(target_shape, output_shape, loss)
         if kind == "signs":
             return BinaryAccuracy(threshold=0.0, name=identifier)
-        made = {"binary": BinaryAccuracy, "labels": SparseCategoricalAccuracy, "one_hot": CategoricalAccuracy}[kind]
-        return made(name=identifier)
+        return _ACCURACIES[kind](name=identifier)
     if identifier.lower() in ("crossentropy", "ce"):
         made = {"labels": losses.SparseCategoricalCrossentropy, "one_hot": losses.CategoricalCrossentropy}
         return MeanOf(made.get(_target_kind(target_shape, output_shape, loss), losses.BinaryCrossentropy)(),
@@ -349,7 +1051,7 @@ def resolve(identifier, target_shape=None, output_shape=None, loss=None) -> Metr
     return type(found)(**found.get_config(), name=identifier)
 
 
-def _target_kind(target_shape, output_shape, loss) -> str:
+def _target_kind(target_shape, output_shape, loss=None) -> str:
     """What a target of that shape consists of, as Keras tells it from the shapes."""
     if isinstance(loss, losses.Loss) and loss.target_kind in ("binary", "signs"):
         return loss.target_kind

@@ -79,13 +79,14 @@ class Model(Network):
         3
     """
 
-    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True, dtype: str | None = None):
+    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True,
+                 dtype: str | None = None):
         super().__init__(inputs, outputs, name=name, trainable=trainable, dtype=check_policy(dtype))
 
     # The pure face.
 
     def init(self, key) -> tuple[dict, dict]:
-        """New weights and state, a pure function of a key (`jax.random.key(0)`): nested dicts by layer and weight name."""
+        """New weights and state, nested dicts by layer and weight name: a function of a key (`jax.random.key(0)`)."""
         self._require_built("init")
         with precision(self.dtype):
             return initialise(self, random.words(key), self.dtype)
@@ -115,7 +116,7 @@ class Model(Network):
     # The store of weights.
 
     def variables(self, seed: int = 0) -> tuple[dict, dict]:
-        """The present weights and state; made from `seed` where there are none yet. Shared by models of the same layers."""
+        """The present weights and state, shared by models of the same layers; made from `seed` where there are none."""
         self._require_built("variables")
         with precision(self.dtype):
             return held_variables(self, seed, self.dtype)
@@ -136,6 +137,7 @@ class Model(Network):
 
     def get_weights(self) -> list[np.ndarray]:
         """All arrays as a list, layer by layer in Keras's order: trained ones first, then running statistics."""
+        self._require_built("get_weights")
         return [np.array(value) for _, value in ordered_arrays(self, *self.variables())]
 
     def set_weights(self, weights: Iterable) -> None:
@@ -253,8 +255,9 @@ class Model(Network):
             program, pace = self._program(objective, batches, validation_batches)
             weights, state = self.variables(0 if seed is None else seed)
             run = self._start(program, weights, state, initial_epoch, seed)
-            history = History(self, {"epochs": epochs, "steps": batches.steps, "samples": count, "batch_size": batches.size,
-                                     "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+            history = History(self, {
+                "epochs": epochs, "steps": batches.steps, "samples": count, "batch_size": batches.size,
+                "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
             display = TrainingProgress(history.params["verbose"])
             events = Events([*_as_list(callbacks), Recorder(history), display], self, history.params)
             self._check_rate_is_set_once(events)
@@ -309,7 +312,7 @@ class Model(Network):
         """The outputs for given inputs, as NumPy arrays.
 
         Args:
-            x: as for `fit`; no rows give no rows.
+            x: as for `fit`.
             batch_size: rows at a time; by default as many as fit comfortably.
             verbose: 1 shows progress.
             callbacks: objects with the methods of `Callback`.
@@ -330,7 +333,7 @@ class Model(Network):
             events.on_predict_begin()
             for batch, start in enumerate(range(0, count, size)):
                 events.on_predict_batch_begin(batch)
-                parts.append(predictor(weights, state, jax.tree.map(lambda leaf: leaf[start : start + size], x)))
+                parts.append(predictor(weights, state, _rows(x, start, start + size)))
                 events.on_predict_batch_end(batch, logs={"outputs": parts[-1]})
             events.on_predict_end()
         return concatenate(parts)
@@ -412,7 +415,8 @@ class Model(Network):
 
     def _require_compiled(self, what: str) -> Compiled:
         if "_compiled" not in self.__dict__:
-            raise NotReadyError(f"{what} needs a loss and an optimiser: call model.compile(optimizer='adam', loss=...) first.")
+            raise NotReadyError(
+                f"{what} needs a loss and an optimiser: call model.compile(optimizer='adam', loss=...) first.")
         return self._compiled
 
     def _ensure_built(self, x) -> None:
@@ -433,7 +437,8 @@ class Model(Network):
         x, y = prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise SettingError("validation_data is (x, y) or (x, y, sample_weight).")
+                raise SettingError(
+                    f"validation_data is (x, y) or (x, y, sample_weight); got {type(validation_data).__name__}.")
             held_x, held_y, *weight = validation_data
             held = (prepare.input_arrays(self, held_x), prepare.target_arrays(self.output_names, held_y),
                     weight[0] if weight else None)
@@ -459,7 +464,7 @@ class Model(Network):
 
     def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True):
         names = [output.name for output in objective.outputs]
-        classes = [spec.shape[-1] if len(spec.shape) > 1 and spec.shape[-1] != 1 else 2 for spec in self._output_leaves()]
+        classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
         return prepare.make_batch(x, y, count, self.dtype, sample_weight, class_weight, names, classes, relative)
 
     def _batches(self, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
@@ -470,7 +475,8 @@ class Model(Network):
 
     def _program(self, objective, batches, validation_batches) -> tuple[TrainingProgram, Pace]:
         frozen = frozen_paths(self)
-        make = lambda: (TrainingProgram(objective, self._compiled.optimizer, batches, validation_batches, frozen), Pace())
+        make = lambda: (
+            TrainingProgram(objective, self._compiled.optimizer, batches, validation_batches, frozen), Pace())
         return self._cached(("train", id(objective), batches, validation_batches, frozen), make)
 
     def _start(self, program: TrainingProgram, weights, state, epoch: int, seed: int | None) -> RunState:
@@ -493,11 +499,16 @@ class Model(Network):
         return programs[key]
 
     def _check_rate_is_set_once(self, events: Events) -> None:
-        setters = [type(callback).__name__ for callback in events.callbacks if getattr(callback, "sets_learning_rate", False)]
+        setters = [type(callback).__name__ for callback in events.callbacks
+                   if getattr(callback, "sets_learning_rate", False)]
+        if setters and self.optimizer.learning_rate is None:
+            raise SettingError(
+                f"{setters[0]} sets the learning rate, but an optax transformation keeps its own. Use an optimizer of "
+                f"chainrule, or leave the callback out.")
         if setters and callable(self.optimizer.learning_rate):
             raise SettingError(
-                f"{setters[0]} sets the learning rate, and so does the schedule {self.optimizer.learning_rate!r} of the "
-                f"optimizer. Use one of them: give the optimizer a number, or leave the callback out.")
+                f"{setters[0]} sets the learning rate, and so does the schedule {self.optimizer.learning_rate!r} of "
+                f"the optimizer. Use one of them: give the optimizer a number, or leave the callback out.")
 
     def _forget_programs(self) -> None:
         """Drop what was compiled for another shape of the network."""
@@ -535,7 +546,8 @@ class Sequential(Model):
         13
     """
 
-    def __init__(self, layers: Iterable = (), name: str | None = None, trainable: bool = True, dtype: str | None = None):
+    def __init__(self, layers: Iterable = (), name: str | None = None, trainable: bool = True,
+                 dtype: str | None = None):
         super().__init__(name=name, trainable=trainable, dtype=dtype)
         self.__dict__.update(_stack=[], _input=None)
         for layer in layers:
@@ -654,6 +666,11 @@ def load_model(path, custom_objects: Mapping[str, Any] | None = None) -> Model:
         <Sequential: 1 layers, 3 weights>
     """
     return saving.load_model(path, [Model, Sequential], custom_objects)
+
+
+def _rows(x, start: int, stop: int):
+    """Some rows of inputs."""
+    return jax.tree.map(lambda leaf: leaf[start:stop], x)
 
 
 def _returned(figures: dict[str, float], as_dict: bool):

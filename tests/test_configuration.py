@@ -149,8 +149,8 @@ def test_unknown_names():
 # Plain data and back.
 
 @pytest.mark.parametrize("value", [
-    None, True, 3, -0.1, 1e300, "text", "ü", [], [1, [2]], (), (1, (None, "a")), {}, {"a": 1, "b": (2,)}, {(1, 2): 3, 4: "x"},
-    {"layer": "not one"}, [{"settings": {}}], SymbolNumber(3)])
+    None, True, 3, -0.1, 1e300, "text", "ü", [], [1, [2]], (), (1, (None, "a")), {}, {"a": 1, "b": (2,)},
+    {(1, 2): 3, 4: "x"}, {"layer": "not one"}, [{"settings": {}}], SymbolNumber(3)])
 def test_plain_values_come_back(value):
     again = there_and_back(value)
     assert again == value and type(again) is type(value)
@@ -200,8 +200,8 @@ def test_what_plain_data_cannot_say():
         with pytest.raises(SettingError) as error:
             serialize(value, REGISTRIES)
         assert str(error.value) == (
-            f"The setting {value!r} cannot be kept in a file: files hold plain data. Use a name, a number, a list or an "
-            f"object of chainrule, or a named function that `custom_objects` hands back when the file is loaded.")
+            f"The setting {value!r} cannot be kept in a file: files hold plain data. Use a name, a number, a list or "
+            f"an object of chainrule, or a named function that `custom_objects` hands back when the file is loaded.")
     round_about = Sized(1)
     round_about.rate = [round_about]
     with pytest.raises(SettingError) as error:
@@ -217,7 +217,8 @@ def test_what_plain_data_cannot_say():
     ({"thing": ["Sized"]}, "an entry with the keys ['thing'] is not one that chainrule writes"),
     ({"thing": "Sized", "settings": []}, "the entry 'settings' holds []"),
     ({"thing": "Sized", "settings": {}},
-     "the thing Sized refuses its settings (TypeError: Sized.__init__() missing 1 required positional argument: 'size')"),
+     "the thing Sized refuses its settings (TypeError: Sized.__init__() missing 1 required positional argument: "
+     "'size')"),
     ({"thing": "Sized", "settings": {"size": 1, "name": "a", "x": 0}},
      "the thing Sized 'a' refuses its settings (TypeError: Sized.__init__() got an unexpected keyword argument 'x')"),
     ({"thing": "Sized", "settings": {"size": 1}, "id": "a"}, "the entry 'id' holds 'a'"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainrule import losses, metrics
-from chainrule.errors import ShapeError, UnknownNameError
+from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameError
 
 MADE = [
     metrics.Accuracy(), metrics.BinaryAccuracy(), metrics.BinaryAccuracy(threshold=0.3), metrics.CategoricalAccuracy(),
@@ -12,6 +12,14 @@ MADE = [
     metrics.MeanOf(losses.BinaryCrossentropy()),
     metrics.MeanOf(losses.SparseCategoricalCrossentropy(ignore_class=1)),
     metrics.MeanOf(lambda y_true, y_pred: jnp.max(jnp.abs(y_true - y_pred), axis=-1)),
+    metrics.TopKCategoricalAccuracy(k=2), metrics.SparseTopKCategoricalAccuracy(k=2), metrics.MisclassificationError(),
+    metrics.TruePositives(0.3), metrics.FalsePositives(0.3), metrics.TrueNegatives(0.3), metrics.FalseNegatives(0.3),
+    metrics.Precision(0.3), metrics.Recall(top_k=2), metrics.Specificity(0.3, class_id=1),
+    metrics.ApproximateMedianSignificance(0.3), metrics.FBetaScore(beta=2.0), metrics.F1Score("weighted"),
+    metrics.F1Score("micro", threshold=0.3), metrics.AUC(), metrics.AUC(curve="PR", num_thresholds=20),
+    metrics.BrierScore(), metrics.ExpectedCalibrationError(), metrics.RootMeanSquaredError(), metrics.R2Score(),
+    metrics.R2Score("variance_weighted_average"), metrics.CosineSimilarity(), metrics.KLDivergence(),
+    metrics.LogCoshError(), metrics.MeanOf("hinge"),
 ]
 IDS = [repr(metric)[:40] for metric in MADE]
 
@@ -22,7 +30,9 @@ def data(metric, rows=57, seed=0):
     y_pred = random.dirichlet(np.ones(4), size=rows).astype("float32")
     y_true = {
         "float": lambda: np.where(random.uniform(size=y_pred.shape) < 0.5, y_pred, 1),
-        "any": lambda: random.normal(size=y_pred.shape), "binary": lambda: random.integers(0, 2, y_pred.shape),
+        "any": lambda: np.eye(4)[random.integers(0, 4, rows)],
+        "signs": lambda: random.integers(0, 2, y_pred.shape) * 2 - 1,
+        "binary": lambda: random.integers(0, 2, y_pred.shape),
         "labels": lambda: random.integers(0, 4, rows), "one_hot": lambda: np.eye(4)[random.integers(0, 4, rows)],
     }[metric.target_kind]()
     return y_true, y_pred, random.integers(0, 4, rows).astype("float32")
@@ -33,7 +43,7 @@ def test_the_cut_into_batches_does_not_matter(metric):
     y_true, y_pred, weights = data(metric)
     whole = metric.compute(metric.add(metric.zeros(y_pred.shape), y_true, y_pred, weights))
     assert whole.shape == () and whole.dtype == jnp.float32
-    for size in (1, 10, 32):
+    for size in (8, 32):
         sums = metric.zeros(y_pred.shape)
         for start in range(0, len(y_pred), size):
             rows = slice(start, start + size)
@@ -167,7 +177,113 @@ def test_names():
     assert str(error.value) == "There is no metric 'acuracy'. Did you mean 'accuracy'?"
 
 
+@pytest.mark.parametrize("made", [metrics.Precision, metrics.TruePositives, metrics.Specificity])
+def test_several_thresholds_at_once(made):
+    random = np.random.default_rng(0)
+    y_true, y_pred, weights = random.integers(0, 2, 30), random.uniform(size=30), random.uniform(size=30)
+    several = made(thresholds=(0.2, 0.5, 0.8))(y_true, y_pred, weights)
+    np.testing.assert_allclose(several, [made(threshold)(y_true, y_pred, weights) for threshold in (0.2, 0.5, 0.8)],
+                               rtol=1e-6)
+
+
+def test_one_result_for_each_class():
+    y_true, y_pred, weights = data(metrics.F1Score())
+    each = metrics.F1Score(average=None)(y_true, y_pred, weights)
+    assert each.shape == (4,)
+    np.testing.assert_allclose(metrics.F1Score()(y_true, y_pred, weights), np.mean(each), rtol=1e-6)
+    assert metrics.R2Score(class_aggregation=None)(y_true, y_pred).shape == (4,)
+
+
+def test_the_exact_area_counts_pairs():
+    random = np.random.default_rng(0)
+    y_true, score = random.integers(0, 2, 60), random.integers(0, 9, 60) / 8
+    weights = random.uniform(size=60)
+    ones, zeros = y_true == 1, y_true == 0
+    order = np.sign(score[ones][:, None] - score[zeros]) / 2 + 0.5
+    np.testing.assert_allclose(metrics.exact_auc(y_true, score), order.mean())
+    pairs = weights[ones][:, None] * weights[zeros]
+    np.testing.assert_allclose(metrics.exact_auc(y_true, score, weights), (order * pairs).sum() / pairs.sum())
+    with pytest.raises(DataError) as error:
+        metrics.exact_auc(np.ones(3), np.ones(3))
+    assert str(error.value) == ("exact_auc compares ones with zeros; there are only ones. Use a larger or a "
+                                "stratified part of the data.")
+    with pytest.raises(ShapeError) as error:
+        metrics.exact_auc(np.ones(3), np.ones(2))
+    assert str(error.value) == "exact_auc needs as many targets as scores and weights; got 3, 2 and 2."
+
+
+@pytest.mark.parametrize("thresholds", [10, 200, 5000])
+def test_the_binned_area_is_as_near_to_the_exact_one_as_it_says(thresholds):
+    random = np.random.default_rng(0)
+    y_true = random.integers(0, 2, 4000)
+    score = np.clip(random.normal(0.5 + 0.1 * y_true, 0.1), 0, 1).astype("float32")
+    metric = metrics.AUC(num_thresholds=thresholds)
+    sums = metric.add(metric.zeros(), y_true, score)
+    ones, zeros = np.asarray(sums["positives"], float), np.asarray(sums["negatives"], float)
+    bound = (ones * zeros).sum() / (2 * ones.sum() * zeros.sum())
+    assert abs(metric.compute(sums) - metrics.exact_auc(y_true, score)) <= bound + 1e-6
+
+
+def test_explained_variance_far_from_zero():
+    random = np.random.default_rng(0)
+    y_true = (1e5 + random.normal(size=(400, 1))).astype("float32")
+    y_pred = (y_true + 0.5 * random.normal(size=(400, 1))).astype("float32")
+    expected = 1 - ((y_true - y_pred) ** 2.0).sum() / ((y_true - y_true.mean(dtype=float)) ** 2.0).sum()
+    metric = metrics.R2Score()
+    for start in range(0, 400, 7):
+        metric.update_state(y_true[start : start + 7], y_pred[start : start + 7])
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-3)
+    assert metrics.R2Score()([[1.0], [1.0]], [[0.0], [2.0]]) == 0
+
+
+def test_targets_of_every_kind_in_scores_of_probabilities():
+    random = np.random.default_rng(0)
+    p, labels = random.dirichlet(np.ones(3), 20), random.integers(0, 3, 20)
+    one_hot = np.eye(3)[labels]
+    for metric in (metrics.BrierScore, metrics.ExpectedCalibrationError, metrics.MisclassificationError):
+        np.testing.assert_array_equal(metric()(labels, p), metric()(one_hot, p))
+        binary = metric()(labels > 0, p[:, 0])
+        np.testing.assert_array_equal(binary, metric()(labels[:, None] > 0, p[:, :1]))
+    np.testing.assert_allclose(metrics.BrierScore()(labels, p), ((one_hot - p) ** 2).sum(-1).mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics.MisclassificationError()(labels, p), (p.argmax(-1) != labels).mean(), rtol=1e-6)
+
+
+def test_calibration_by_hand():
+    p = np.array([0.92, 0.97, 0.55, 0.3])  # confidences 0.92, 0.97, 0.55, 0.7 in tenths
+    y = np.array([1, 0, 1, 1])
+    expected = (2 * abs(0.5 - 0.945) + abs(1 - 0.55) + abs(0 - 0.7)) / 4
+    np.testing.assert_allclose(metrics.ExpectedCalibrationError(bins=10)(y, p), expected, rtol=1e-6)
+
+
+def test_significance_by_hand():
+    metric = metrics.ApproximateMedianSignificance(0.5, b_reg=5.0)
+    s, b = 3.0, 2.0 + 5.0
+    value = metric([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1], sample_weight=[3.0, 10.0, 2.0, 100.0])
+    np.testing.assert_allclose(value, np.sqrt(2 * ((s + b) * np.log(1 + s / b) - s)), rtol=1e-6)
+
+
+def test_wrong_settings_say_so():
+    for make, message in [
+        (lambda: metrics.F1Score("mean"), "F1Score: average is 'macro', 'weighted', 'micro' or None; got 'mean'."),
+        (lambda: metrics.FBetaScore(beta=0), "FBetaScore: beta is a number above 0; got 0."),
+        (lambda: metrics.AUC(1), "AUC: num_thresholds is 2 or more; got 1."),
+        (lambda: metrics.AUC(curve="roc"), "AUC: curve is 'ROC' or 'PR'; got 'roc'."),
+        (lambda: metrics.AUC(summation_method="sum"),
+         "AUC: summation_method is 'interpolation', 'minoring' or 'majoring'; got 'sum'."),
+        (lambda: metrics.R2Score("mean"),
+         "R2Score: class_aggregation is 'uniform_average', 'variance_weighted_average' or None; got 'mean'."),
+    ]:
+        with pytest.raises(SettingError) as error:
+            make()
+        assert str(error.value) == message
+
+
 def test_shapes_that_do_not_fit_say_so():
+    with pytest.raises(ShapeError) as error:
+        metrics.Precision().add(metrics.Precision().zeros(), np.zeros(4), np.zeros((4, 3)))
+    assert str(error.value) == (
+        "Precision: an output of shape (4, 3) needs a target of shape (4, 3); got (4,). Let the last layer have 1 "
+        "unit instead of 3. For labels of 3 classes use a one-hot target.")
     with pytest.raises(ShapeError) as error:
         metrics.CategoricalAccuracy().add(metrics.CategoricalAccuracy().zeros(), np.zeros(4), np.zeros((4, 3)))
     assert str(error.value) == (

@@ -66,7 +66,8 @@ class EarlyStopping(Callback):
             self.stopped_epoch = epoch
             self.model.stop_training = True
             if self.verbose:
-                print(f"Epoch {epoch + 1}: stopped early; best {self.monitor} {self.best:.5g} at epoch {self.best_epoch + 1}.")
+                best = f"best {self.monitor} {self.best:.5g} at epoch {self.best_epoch + 1}"
+                print(f"Epoch {epoch + 1}: stopped early; {best}.")
 
     def on_train_end(self, logs=None):
         if self.best_variables is not None:

@@ -25,7 +25,7 @@ def is_better(value: float, best: float | None, larger: bool, min_delta: float =
 
 
 def monitored(monitor: str, logs, who: str) -> float | None:
-    """The value of a figure at the end of an epoch; `None` where validation was not due; an error where nobody reports it."""
+    """The value of a figure; `None` where validation was not due; an error where nobody reports it."""
     if monitor in logs:
         return float(logs[monitor])
     if monitor.startswith("val_") and monitor[4:] in logs and any(name.startswith("val_") for name in logs):
@@ -34,4 +34,5 @@ def monitored(monitor: str, logs, who: str) -> float | None:
     if monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
         if monitor[4:] in logs:
             hint = " Validation figures need validation_split or validation_data in fit."
-    raise SettingError(f"{who} watches {monitor!r}, which this fit does not report.{hint} {did_you_mean(monitor, logs)}")
+    raise SettingError(
+        f"{who} watches {monitor!r}, which this fit does not report.{hint} {did_you_mean(monitor, logs)}")

@@ -73,7 +73,8 @@ class Layer(Configurable):
 
     def call(self, inputs):
         """The output for given inputs. May also take `training`, `mask`, `key` and `rows` by name."""
-        raise SettingError(f"{type(self).__name__} has no `call`: write `def call(self, inputs)` that returns the output.")
+        raise SettingError(
+            f"{type(self).__name__} has no `call`: write `def call(self, inputs)` that returns the output.")
 
     def compute_mask(self, inputs, mask):
         """The mask that goes with the output: by default the input's where `supports_masking`, else none."""
@@ -98,8 +99,8 @@ class Layer(Configurable):
         for size in shape:
             if not isinstance(size, (int, np.integer)) or size < 0:
                 raise ShapeError(
-                    f"{_sentence(self.describe())} declares a weight of shape {format_shape(shape)}, but {size!r} is not a size. "
-                    f"An axis of the input that the weight depends on is not known: give it in Input(shape=...).")
+                    f"{_sentence(self.describe())} declares a weight of shape {format_shape(shape)}, but {size!r} is not "
+                    f"a size. An axis of the input that the weight depends on is open: give it in Input(shape=...).")
         if initializer is None:
             initializer = "zeros" if dtype and not str(dtype).startswith(("float", "bfloat")) else "glorot_uniform"
         weight = Weight(tuple(int(size) for size in shape), initializers.get(initializer), bool(trainable),
@@ -111,7 +112,8 @@ class Layer(Configurable):
     def add_loss(self, loss) -> None:
         """Add a scalar to the training loss; to be called inside `call`."""
         if self._bound is None:
-            raise SettingError(f"add_loss of {self.describe()} is for use inside `call`, where there are values to penalise.")
+            raise SettingError(
+                f"add_loss of {self.describe()} is for use inside `call`, where there are values to penalise.")
         self._bound.add_loss(loss)
 
     # What everybody else uses.
@@ -215,8 +217,8 @@ class Layer(Configurable):
             weight.name = weight.name or f"weight_{index}"
             if weight.name in names:
                 raise SettingError(
-                    f"{_sentence(self.describe())} declares two weights named {weight.name!r}. Give one of them another name: "
-                    f"add_weight(..., name=...).")
+                    f"{_sentence(self.describe())} declares two weights named {weight.name!r}. Give one of them "
+                    f"another name: add_weight(..., name=...).")
             names.add(weight.name)
 
 
@@ -237,7 +239,7 @@ def _leaves(name: str, value) -> Iterator[tuple[str, Any]]:
 
 def default_name(layer: Layer) -> str:
     """The name of a layer that was given none, before a number is added: `Dense` is `dense`."""
-    return snake_case(type(layer).__name__.lstrip("_"))
+    return getattr(layer, "default_name", None) or snake_case(type(layer).__name__.lstrip("_"))
 
 
 def _last_axes(shape):

@@ -180,7 +180,7 @@ class Call:
 
         layer.bind(bound, self, value)
         if "_activate" in bound.__dict__:
-            bound.__dict__["_activate"] = functools.partial(self.activate, path, layer._activate)
+            bound.__dict__["_activate"] = functools.partial(self.activate, path, bound._activate)
         for name, replacement in self.settings.items():
             if name.startswith(prefix):
                 _replace(bound, name[len(prefix):].split("/"), replacement)

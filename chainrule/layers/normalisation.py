@@ -1,9 +1,11 @@
-"""Layers that bring their inputs to mean 0 and variance 1."""
+"""Layers that bring their inputs to mean 0 and variance 1, or to length 1."""
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
+from chainrule.errors import SettingError, ShapeError, format_shape
+from chainrule.layers.activation import row_axis
 from chainrule.layers.base import Layer
 from chainrule.layers.dense import known_last_axis
 
@@ -103,3 +105,224 @@ def _moments(x, channel_axis: int, real):
     mean = (x * weight).sum(axes) / count
     centred = (x - jnp.expand_dims(mean, axes)) * weight
     return mean, jnp.square(centred).sum(axes) / count
+
+
+class LayerNormalization(Layer):
+    """Each row at mean 0 and variance 1 over its features, then scaled and shifted by learned numbers.
+
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+    Mean and variance are those of each row alone, so training and use are the same.
+
+    Shapes: `(batch, ..., features)` to the same; gamma and beta have the sizes of the axes that are normalised.
+
+    Args:
+        axis: the axis or axes over which mean and variance are taken.
+        epsilon: keeps the root away from zero.
+        center, scale: whether there is a beta, a gamma.
+        beta_initializer, gamma_initializer: how they start.
+        beta_regularizer, gamma_regularizer: penalties on them.
+        beta_constraint, gamma_constraint: projections after each update.
+
+    Reference: Ba, Kiros and Hinton, Layer Normalization (2016).
+
+    Example:
+        >>> import numpy as np
+        >>> LayerNormalization()(np.array([[1.0, 3.0]], "float32")).round(2).tolist()
+        [[-1.0, 1.0]]
+    """
+
+    axis: Any = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: Any = "zeros"
+    gamma_initializer: Any = "ones"
+    beta_regularizer: Any = None
+    gamma_regularizer: Any = None
+    beta_constraint: Any = None
+    gamma_constraint: Any = None
+
+    supports_masking = True
+
+    def build(self, input_shape):
+        _add_gamma_and_beta(self, _known_sizes(self, input_shape))
+
+    def call(self, x):
+        axes = _row_axes(self, x.shape)
+        wide = _wide(x)
+        mean = wide.mean(axes, keepdims=True)
+        variance = jnp.square(wide - mean).mean(axes, keepdims=True)
+        y = ((wide - mean) * lax.rsqrt(variance + self.epsilon)).astype(x.dtype)
+        return _scaled_and_shifted(self, y, axes)
+
+
+class RMSNormalization(Layer):
+    """Each row divided by the root of the mean of its squares, then scaled by learned numbers.
+
+        y = scale * x / sqrt(mean(x ** 2) + epsilon)
+
+    Shapes: `(batch, ..., features)` to the same; scale has the sizes of the axes that are normalised.
+
+    Args:
+        axis: the axis or axes over which the mean is taken.
+        epsilon: keeps the root away from zero.
+
+    Reference: Zhang and Sennrich, Root Mean Square Layer Normalization (2019).
+
+    Example:
+        >>> import numpy as np
+        >>> RMSNormalization()(np.array([[3.0, -3.0]], "float32")).round(2).tolist()
+        [[1.0, -1.0]]
+    """
+
+    axis: Any = -1
+    epsilon: float = 1e-6
+
+    supports_masking = True
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(_known_sizes(self, input_shape), "ones")
+
+    def call(self, x):
+        axes = _row_axes(self, x.shape)
+        wide = _wide(x)
+        y = wide * lax.rsqrt(jnp.square(wide).mean(axes, keepdims=True) + self.epsilon)
+        return y.astype(x.dtype) * _along(self.scale, axes, x.ndim)
+
+
+class GroupNormalization(Layer):
+    """Each group of channels of each row at mean 0 and variance 1, then scaled and shifted by learned numbers.
+
+        y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+
+    Mean and variance are those of all entries of a row in the channels of one group. One group is layer normalisation
+    over all axes, a group for each channel (`groups=-1`) instance normalisation.
+
+    Shapes: `(batch, ..., channels)` to the same; gamma and beta `(channels,)`.
+
+    Args:
+        groups: how many groups; it divides the number of channels. -1 for one a channel.
+        axis: the axis of the channels.
+        epsilon: keeps the root away from zero.
+        center, scale: whether there is a beta, a gamma.
+        beta_initializer, gamma_initializer: how they start.
+        beta_regularizer, gamma_regularizer: penalties on them.
+        beta_constraint, gamma_constraint: projections after each update.
+
+    Reference: Wu and He, Group Normalization (2018).
+
+    Example:
+        >>> import numpy as np
+        >>> GroupNormalization(groups=2)(np.array([[1.0, 3.0, 10.0, 30.0]], "float32")).round(2).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+    """
+
+    groups: int = 32
+    axis: int = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: Any = "zeros"
+    gamma_initializer: Any = "ones"
+    beta_regularizer: Any = None
+    gamma_regularizer: Any = None
+    beta_constraint: Any = None
+    gamma_constraint: Any = None
+
+    supports_masking = True
+
+    def __post_init__(self):
+        if isinstance(self.groups, bool) or not hasattr(self.groups, "__index__") or (
+                self.groups < 1 and self.groups != -1):
+            raise SettingError(f"GroupNormalization: `groups` must be a positive integer, or -1 for one a channel; got "
+                               f"{self.groups!r}.")
+
+    def build(self, input_shape):
+        channels, = _known_sizes(self, input_shape)
+        if self.groups > 0 and channels % self.groups:
+            divisors = [count for count in range(1, channels + 1) if channels % count == 0]
+            raise ShapeError(f"GroupNormalization cannot divide {channels} channels into {self.groups} equal groups. "
+                             f"Set `groups` to one of {divisors}.")
+        _add_gamma_and_beta(self, (channels,))
+
+    def call(self, x):
+        axis, = _row_axes(self, x.shape)
+        groups = x.shape[axis] if self.groups == -1 else self.groups
+        grouped = _wide(x).reshape(*x.shape[:axis], groups, -1, *x.shape[axis + 1 :])
+        inside = tuple(a for a in range(1, grouped.ndim) if a != axis)
+        mean = grouped.mean(inside, keepdims=True)
+        variance = jnp.square(grouped - mean).mean(inside, keepdims=True)
+        y = ((grouped - mean) * lax.rsqrt(variance + self.epsilon)).reshape(x.shape).astype(x.dtype)
+        return _scaled_and_shifted(self, y, (axis,))
+
+
+class UnitNormalization(Layer):
+    """Each row at length 1: `y = x / sqrt(sum(x ** 2))`; a row of zeros stays one. Any shape.
+
+    Args:
+        axis: the axis or axes over which the sum is taken.
+
+    Example:
+        >>> import numpy as np
+        >>> UnitNormalization()(np.array([[0.0, -4.0]])).tolist()
+        [[0.0, -1.0]]
+    """
+
+    axis: Any = -1
+
+    supports_masking = True
+
+    def build(self, input_shape):
+        _row_axes(self, input_shape)
+
+    def call(self, x):
+        return unit_length(x, _row_axes(self, x.shape))
+
+
+def unit_length(x, axes):
+    """An array divided by its length along some axes; zeros stay zeros, with a gradient of zero."""
+    squares = jnp.square(_wide(x)).sum(axes, keepdims=True)
+    return (_wide(x) * lax.rsqrt(jnp.maximum(squares, 1e-24))).astype(x.dtype)
+
+
+def _wide(x):
+    """Numbers in at least 32 bits: sums of squares in 16 lose too much."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _row_axes(layer, shape) -> tuple[int, ...]:
+    """The layer's axis or axes as positive numbers in order."""
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
+    return tuple(sorted(row_axis(layer, "axis", axis, shape) for axis in axes))
+
+
+def _known_sizes(layer, input_shape) -> tuple[int, ...]:
+    """The sizes of the layer's axes, which its weights depend on."""
+    sizes = tuple(input_shape[axis] for axis in _row_axes(layer, input_shape))
+    if None in sizes:
+        raise ShapeError(
+            f"{type(layer).__name__} needs the sizes of the axes {layer.axis}; got {format_shape(input_shape)}. Give "
+            f"them in Input(shape=...) or in the layer before.")
+    return sizes
+
+
+def _add_gamma_and_beta(layer, sizes) -> None:
+    if layer.scale:
+        layer.gamma = layer.add_weight(sizes, layer.gamma_initializer, regularizer=layer.gamma_regularizer,
+                                       constraint=layer.gamma_constraint)
+    if layer.center:
+        layer.beta = layer.add_weight(sizes, layer.beta_initializer, regularizer=layer.beta_regularizer,
+                                      constraint=layer.beta_constraint)
+
+
+def _along(values, axes, rank: int):
+    """Values for some axes, with axes of size 1 in the place of the others."""
+    sizes = iter(values.shape)
+    return values.reshape([next(sizes) if axis in axes else 1 for axis in range(rank)])
+
+
+def _scaled_and_shifted(layer, y, axes):
+    if layer.scale:
+        y = y * _along(layer.gamma, axes, y.ndim)
+    return y + _along(layer.beta, axes, y.ndim) if layer.center else y

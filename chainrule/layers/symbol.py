@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import numpy as np
 
 from chainrule.errors import format_shape
 from chainrule.layers.binding import infer_outputs
@@ -29,7 +30,7 @@ class Node:
 
 @dataclass(eq=False)
 class Symbol:
-    """The promise of an array: its shape (batch axis included, `None` where open), its dtype, and where it comes from."""
+    """The promise of an array: its shape (batch axis included, `None` where open), its dtype, where it comes from."""
 
     shape: tuple[int | None, ...]
     dtype: str | None = None
@@ -48,16 +49,78 @@ class Symbol:
     def __repr__(self) -> str:
         return f"<Symbol {format_shape(self.shape)} {self.dtype or 'float'}>"
 
+    __array_ufunc__ = None  # so that `array + symbol` asks the symbol, not NumPy
+
     def __array__(self, *_, **__):
         raise TypeError(
-            "A symbol stands for an array that is not there yet, so NumPy cannot use it. Use layers on it "
+            "A symbol stands for an array that is not there yet, so NumPy and JAX cannot use it. Use layers on it "
             "(layers.Lambda for a function of your own), or call the finished model on arrays.")
+
+    __jax_array__ = __array__
+
+    # Operators record a layer, `layers.Operation`, as calling it would.
+
+    def __add__(self, other):
+        return _operation("add", self, other)
+
+    def __radd__(self, other):
+        return _operation("add", other, self)
+
+    def __sub__(self, other):
+        return _operation("subtract", self, other)
+
+    def __rsub__(self, other):
+        return _operation("subtract", other, self)
+
+    def __mul__(self, other):
+        return _operation("multiply", self, other)
+
+    def __rmul__(self, other):
+        return _operation("multiply", other, self)
+
+    def __truediv__(self, other):
+        return _operation("divide", self, other)
+
+    def __rtruediv__(self, other):
+        return _operation("divide", other, self)
+
+    def __pow__(self, other):
+        return _operation("power", self, other)
+
+    def __rpow__(self, other):
+        return _operation("power", other, self)
+
+    def __matmul__(self, other):
+        return _operation("matmul", self, other)
+
+    def __neg__(self):
+        return _operation("negative", self)
+
+    def __abs__(self):
+        return _operation("absolute", self)
+
+    def __getitem__(self, index):
+        from chainrule.layers.merging import plain_index  # as below
+
+        return _operation("getitem", self, plain_index(index))
 
     def __iter__(self):
         raise TypeError("A symbol cannot be iterated over: it stands for one array that is not there yet.")
 
     def __bool__(self) -> bool:
         raise TypeError("A symbol has no truth value: it stands for an array that is not there yet.")
+
+
+def _operation(operator: str, *sides):
+    """The symbol for an operator between symbols, or a symbol and a number or array."""
+    from chainrule.layers.merging import Operation  # here, because layers are made of what this module defines
+
+    symbols = [side for side in sides if isinstance(side, Symbol)]
+    fixed = {name: side for name, side in zip(("left", "right"), sides, strict=False) if not isinstance(side, Symbol)}
+    plain = (int, float, np.ndarray, np.generic, jax.Array)
+    if operator != "getitem" and not all(isinstance(side, plain) for side in fixed.values()):
+        return NotImplemented
+    return Operation(operator, **fixed)(symbols[0] if len(symbols) == 1 else symbols)
 
 
 def contains_symbol(structure) -> bool:

@@ -44,7 +44,8 @@ def Input(shape, dtype: str | None = None, name: str | None = None) -> Symbol:  
     sizes = tuple(shape)
     for size in sizes:
         if size is not None and (not isinstance(size, int) or size < 1):
-            raise SettingError(f"Input({sizes}) has an axis of size {size!r}; a size is a positive integer, or None where it is open.")
+            raise SettingError(
+                f"Input({sizes}) has an axis of size {size!r}; a size is a positive integer, or None where it is open.")
     layer = InputLayer(sizes, dtype=dtype, name=name)
     node = Node(layer, ((), {}))
     layer.ensure_built((None, *sizes))
@@ -63,7 +64,8 @@ class Network(Layer):
         name: the name of the network.
     """
 
-    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True, dtype: str | None = None):
+    def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True,
+                 dtype: str | None = None):
         super().__init__(name=name, trainable=trainable, dtype=dtype)
         self.__dict__["_graph"] = None
         if inputs is not None:
@@ -179,6 +181,11 @@ class Graph:
         self.layers = name_layers([node.layer for node in self.nodes])
         self.names = {id(layer): name for name, layer in self.layers.items()}
 
+    def __setstate__(self, state):
+        """For copies: the names go by the identity of the copied layers."""
+        self.__dict__.update(state)
+        self.names = {id(layer): name for name, layer in self.layers.items()}
+
     def place_inputs(self, inputs) -> dict[int, Any]:
         """The values by symbol at the start: inputs in the order or by the names of the network's."""
         symbols = jax.tree.leaves(self.inputs)
@@ -291,4 +298,7 @@ def check_shape(shape, expected, what: str) -> None:
         hint = " The last axis is missing: use x[..., None]."
     elif len(shape) > 2 and len(expected) == 2:
         hint = " Flatten the rows: x.reshape(len(x), -1), or start with a Flatten layer."
+    elif len(shape) == len(expected):
+        axis = next(axis for axis, size in enumerate(expected) if size not in (None, shape[axis]))
+        hint = f" Axis {axis} holds {shape[axis]} instead of {expected[axis]}."
     raise ShapeError(f"The input of {what} has shape {format_shape(shape)}; expected {format_shape(expected)}.{hint}")

@@ -4,7 +4,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from chainrule.errors import NotReadyError, SettingError, ShapeError, format_shape
+from chainrule.errors import NotReadyError, SettingError, ShapeError, UnknownNameError, did_you_mean, format_shape
 from chainrule.layers.base import Layer, Weight
 from chainrule.layers.binding import lookup, walk
 
@@ -134,8 +134,8 @@ def find_view(model, name: str | None, index: int | None) -> LayerView:
         for view in views:
             if view.name == name:
                 return view
-        from_names = ", ".join(repr(view.name) for view in views)
-        raise SettingError(f"The model has no layer {name!r}; it has {from_names}.")
+        names = [view.name for view in views]
+        raise UnknownNameError(f"The model has no layer {name!r}. {did_you_mean(name, names)}")
     if index is None or not -len(views) <= index < len(views):
         raise NotReadyError(f"get_layer takes the name of a layer, or its index below {len(views)}; got {index!r}.")
     return views[index]

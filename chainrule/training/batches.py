@@ -37,7 +37,8 @@ class Batches:
 
     def order(self, key, epoch) -> jax.Array:
         """The order of the rows in an epoch, padded to whole batches."""
-        rows = random.permutation(random.fold_in(random.fold_in(key, 0), epoch), self.count) if self.shuffle else jnp.arange(self.count)
+        epoch_key = random.fold_in(random.fold_in(key, 0), epoch)
+        rows = random.permutation(epoch_key, self.count) if self.shuffle else jnp.arange(self.count)
         return jnp.concatenate([rows.astype(jnp.int32), jnp.zeros(self.steps * self.size - self.count, jnp.int32)])
 
     def full(self, data: Batch, order, step) -> Batch:

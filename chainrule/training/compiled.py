@@ -27,7 +27,8 @@ class Compiled:
     optimizer_state: Any = None
     programs: dict[Any, Any] = field(default_factory=dict)
 
-    def objective(self, network, names: list[str], specs: list[ArraySpec], target_shapes: list, dtype: str) -> Objective:
+    def objective(self, network, names: list[str], specs: list[ArraySpec], target_shapes: list,
+                  dtype: str) -> Objective:
         """Loss and metrics for outputs of these names and shapes and targets of these shapes."""
         several = len(names) > 1
         by_output = {
@@ -63,8 +64,9 @@ class Compiled:
             return {names[0]: given[0] if alone else given}
         if isinstance(given, (list, tuple)) and what != "metrics":
             if len(given) != len(names):
-                raise SettingError(f"{what} has {len(given)} entries for the {len(names)} outputs {names}. Give one for "
-                                   f"each, or a dict by name.")
+                raise SettingError(
+                    f"{what} has {len(given)} entries for the {len(names)} outputs {names}. Give one for each, or a "
+                    f"dict by name.")
             return dict(zip(names, given, strict=True))
         if isinstance(given, (list, tuple)) and len(given) == len(names) and all(
                 isinstance(item, (list, tuple, type(None))) for item in given):

@@ -102,8 +102,8 @@ class Events:
         for callback in self.callbacks:
             if isinstance(callback, type) or not hasattr(callback, "set_model"):
                 raise SettingError(
-                    f"callbacks holds {callback!r}, which is not a callback. Give objects: callbacks=[EarlyStopping()], "
-                    f"each a chainrule.callbacks.Callback.")
+                    f"callbacks holds {callback!r}, which is not a callback. Give objects: "
+                    f"callbacks=[EarlyStopping()], each a chainrule.callbacks.Callback.")
             callback.set_model(model)
             callback.set_params(params)
 

@@ -68,17 +68,17 @@ class Fit:
         """Train to the end, or until a callback stops it; the state that is reached."""
         events, epoch = self.events, int(run.epoch)
         figures: dict[str, float] = {}
-        run = self._told(run, lambda: events.on_train_begin())
+        run = self._told(run, events.on_train_begin)
         fresh = True
         try:
             while epoch < self.epochs and not self.model.stop_training:
                 if fresh:
-                    run = self._told(run, lambda: events.on_epoch_begin(epoch))
+                    run = self._told(run, events.on_epoch_begin, epoch)
                     if self.model.stop_training:
                         break
                 epoch_before, step_before = epoch, int(run.step)
                 if self._by_batches:
-                    run = self._told(run, lambda: events.on_train_batch_begin(int(run.step)))
+                    run = self._told(run, events.on_train_batch_begin, int(run.step))
                 after, progress = self._advance(run, self._segment(epoch, int(run.step)))
                 if int(after.not_finite[0]) >= 0:
                     run = self._just_before(run, after)
@@ -86,7 +86,7 @@ class Fit:
                 run = after
                 if self._by_batches:
                     running = self._running(progress)
-                    run = self._told(run, lambda: events.on_train_batch_end(step_before, logs=running))
+                    run = self._told(run, events.on_train_batch_end, step_before, logs=running)
                 ended = int(progress.epochs)
                 epoch, fresh = epoch_before + ended, ended > 0
                 logs = jax.device_get(progress.logs) if ended else {}
@@ -97,9 +97,10 @@ class Fit:
                     for callback in events.callbacks:
                         if hasattr(callback, "on_segment"):
                             callback.on_segment(epoch, int(run.step), self._running(progress))
+            run = self.program.finish(run)
         finally:
             self.model.hold_run(run)
-        return self._told(run, lambda: events.on_train_end(logs=figures))
+        return self._told(run, events.on_train_end, logs=figures)
 
     @property
     def _by_batches(self) -> bool:
@@ -145,21 +146,21 @@ class Fit:
         events = self.events
         held_out = {name[4:]: value for name, value in figures.items() if name.startswith("val_")}
         if held_out:
-            run = self._told(run, lambda: events.on_test_begin())
-            run = self._told(run, lambda: events.on_test_end(logs=held_out))
-        run = self._told(run, lambda: events.on_epoch_end(epoch, logs=figures))
+            run = self._told(run, events.on_test_begin)
+            run = self._told(run, events.on_test_end, logs=held_out)
+        run = self._told(run, events.on_epoch_end, epoch, logs=figures)
         if not last and not self.model.stop_training:
-            run = self._told(run, lambda: events.on_epoch_begin(epoch + 1))
+            run = self._told(run, events.on_epoch_begin, epoch + 1)
         return run
 
-    def _told(self, run: RunState, tell) -> RunState:
+    def _told(self, run: RunState, tell, *arguments, **logs) -> RunState:
         """Let callbacks see and change the model: what they set goes into the run."""
         if not self.events.watched:
-            tell()
+            tell(*arguments, **logs)
             return run
         self.model.hold_run(run)
         before = self.model.variables()
-        tell()
+        tell(*arguments, **logs)
         after = self.model.variables()
         if all(one is two for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)):
             return run
@@ -206,4 +207,5 @@ class Fit:
 
 def floats(figures: dict[str, Any]) -> dict[str, float]:
     """Figures as plain numbers, fetched together."""
-    return {name: float(value) for name, value in jax.device_get(figures).items()}
+    values = jax.device_get(list(figures.values()))  # as a list, because JAX would sort the names of a dict
+    return {name: float(value) for name, value in zip(figures, values, strict=True)}

@@ -88,6 +88,7 @@ class Objective:
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)
             if output.loss is not None:
+                mask = _both(mask, output.loss.mask(*output.loss.align(batch.y[index], prediction)))
                 values = _loss_values(output.loss, batch.y[index], prediction, call)
                 weight = _entry_weights(values, batch.loss_weights[index], mask, batch.rows)
                 weighted, entries = _weighted_sum(values, weight), _entry_count(values, mask, batch.rows)
@@ -135,6 +136,13 @@ class Objective:
         own = [f"{output.name}_loss" for output in self.outputs if several and output.loss is not None]
         return ["loss", *own, *(f"{output.name}_{name}" if several else name
                                 for output in self.outputs for name in output.metrics)]
+
+
+def _both(first, second):
+    """Two masks as one; `None` lets everything through."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
 
 
 def _loss_values(loss: Loss, target, prediction, call: Call):

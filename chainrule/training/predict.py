@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -87,7 +86,3 @@ def concatenate(parts: list) -> Any:
         return parts[0]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-
-def empty_like(outputs) -> Any:
-    """Outputs of no rows, for specs of outputs."""
-    return jax.tree.map(lambda spec: jnp.zeros((0, *spec.shape[1:])), outputs)

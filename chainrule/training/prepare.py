@@ -33,7 +33,7 @@ def input_arrays(model, x) -> Any:
             raise DataError(f"x has nothing for the input {name!r}.")
         label = "x" if len(names) == 1 else f"x[{name!r}]"
         array = arrays.as_arrays(part, label)
-        check_shape(array.shape, symbol.shape, f"the model ({name!r})")
+        check_shape(array.shape, symbol.shape, "the model" if len(names) == 1 else f"the model ({name!r})")
         found.append(array)
     return jax.tree.unflatten(jax.tree.structure(graph.inputs), found)
 
@@ -149,7 +149,8 @@ def split_tail(x, y: list, sample_weight, share: float):
     count = len(jax.tree.leaves(x)[0])
     cut = int(count * (1 - share))
     if cut in (0, count):
-        raise DataError(f"validation_split={share} of {count} rows leaves one side empty. Use more rows or another share.")
+        raise DataError(
+            f"validation_split={share} of {count} rows leaves one side empty. Use more rows or another share.")
     for target in y:
         if target is not None and _is_sorted(target):
             warnings.warn(

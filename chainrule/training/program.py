@@ -120,13 +120,18 @@ class TrainingProgram:
                                           loss_weights=numbers.loss_weights, settings=numbers.settings)
 
         (value, (state, sums)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
-        extra = {"value_fn": lambda trained: loss(trained)[0]} if getattr(self.optimizer, "needs_value", False) else {}
+        extra = {"value": value, "value_fn": lambda trained: loss(trained)[0]} if self.optimizer.needs_value else {}
         trained, optimizer = self.optimizer.update(gradients, run.optimizer, trained, numbers.optimizer, **extra)
         trained = apply_constraints(self.objective.network, trained)
         place = jnp.stack([run.epoch, run.step])
         first = (run.not_finite[0] < 0) & ~jnp.isfinite(value)
         return run._replace(weights=merge(trained, kept), state=state, optimizer=optimizer, sums=sums,
                             step=run.step + 1, not_finite=jnp.where(first, place, run.not_finite))
+
+    def finish(self, run: RunState) -> RunState:
+        """The state after training: an optimiser that keeps an average of the weights hands it over."""
+        trained, kept = split_frozen(run.weights, self.frozen)
+        return run._replace(weights=merge(self.optimizer.final_weights(trained, run.optimizer), kept))
 
     def step(self, run: RunState, numbers: Numbers, data: Batch) -> RunState:
         """The next step of the epoch that is under way."""
@@ -165,7 +170,8 @@ class TrainingProgram:
                 run.step == 0, lambda: (self.batches.order(run.key, run.epoch), self.objective.zeros()),
                 lambda: (run.order, run.sums))
             todo = jnp.minimum(steps - done, self.batches.steps - run.step)
-            run = lax.fori_loop(0, todo, lambda _, run: self.step(run, numbers, data), run._replace(order=order, sums=sums))
+            run = run._replace(order=order, sums=sums)
+            run = lax.fori_loop(0, todo, lambda _, run: self.step(run, numbers, data), run)
             ended = run.step == self.batches.steps
             logs = lax.cond(ended, lambda: report(run, logs, epochs), lambda: logs)
             run = run._replace(epoch=run.epoch + ended, step=jnp.where(ended, 0, run.step))

@@ -1,7 +1,8 @@
 """One suite for every optimiser: what an optimiser promises to training, files and populations.
 
-How each one moves, and what the common settings add, is in tests/test_optimizers.py and tests/parity/test_optimizers.py.
+How each one moves, and what the common settings add, is in tests/test_optimizers.py.
 """
+import functools
 import io
 import json
 
@@ -57,10 +58,15 @@ def step(optimizer, weights, state):
     return optimizer.update(gradients, state, weights, value=value, value_fn=loss)
 
 
+@functools.cache
+def compiled(optimizer):
+    """One step, compiled once for all tests."""
+    return jax.jit(functools.partial(step, optimizer))
+
+
 def steps(optimizer, weights, state, count):
-    compiled = jax.jit(lambda weights, state: step(optimizer, weights, state))
     for _ in range(count):
-        weights, state = compiled(weights, state)
+        weights, state = compiled(optimizer)(weights, state)
     return weights, state
 
 

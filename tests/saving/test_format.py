@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from chainrule import losses, metrics, optimizers, schedules
-from chainrule.errors import ChainruleError, FileAccessError, FileFormatError, NotReadyError, SettingError, UnknownLayerError
+from chainrule.errors import (
+    ChainruleError,
+    FileAccessError,
+    FileFormatError,
+    NotReadyError,
+    SettingError,
+    UnknownLayerError,
+)
 from chainrule.initializers import Constant, Initializer
 from chainrule.layers import Activation, BatchNormalization, Dense, Dropout, Layer
 from chainrule.models import Input, Model, Sequential, load_model
@@ -408,7 +415,8 @@ def test_sizes_are_checked_before_anything_is_unpacked(tmp_path, members):
     path = tmp_path / "model.chain"
     assert refusal(write_zip(path, members | {"model.json": b" " * (16 << 20) + b" "})) == (
         "its member 'model.json' has 16,777,217 bytes; at most 16,777,216 are allowed")
-    assert re.sub(r"from [\d,]+", "from N", refusal(write_zip(path, members | {"weights.safetensors": bytes(5 << 20)}))) == (
+    reason = refusal(write_zip(path, members | {"weights.safetensors": bytes(5 << 20)}))
+    assert re.sub(r"from [\d,]+", "from N", reason) == (
         "its member 'weights.safetensors' would grow from N to 5,242,880 bytes")
     data = bytearray(write_zip(path, members, zipfile.ZIP_STORED).read_bytes())
     place = data.rindex(b"PK\x01\x02") + 24  # the unpacked size in the directory
@@ -424,7 +432,8 @@ def test_packing_that_is_not_used(tmp_path, members):
 
 
 @pytest.mark.parametrize(("text", "reason"), [
-    (b"{", "model.json is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
+    (b"{",
+     "model.json is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
     (b"\xff", "model.json is not valid JSON ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte)"),
     (b'{"a": 1, "a": 2}', "model.json has the key 'a' twice in one object"),
     (b'{"a": NaN}', "model.json holds the number NaN, which is not finite"),
@@ -433,7 +442,8 @@ def test_packing_that_is_not_used(tmp_path, members):
     (b"[" * 100_000 + b"]" * 100_000, "model.json nests more than 100 levels"),
     (b'{"a": "\\ud800"}', "model.json holds text that is not valid Unicode"),
     (b"[]", "model.json does not say that it describes a chainrule model"),
-    (b'{"format": "chainrule model", "version": true}', "model.json names the format version True, which there is none of"),
+    (b'{"format": "chainrule model", "version": true}',
+     "model.json names the format version True, which there is none of"),
     (b'{"format": "chainrule model", "version": 1}',
      "model.json has missing or unexpected entries: 'chainrule', 'compile', 'inputs', 'model'"),
     (b'{"format": "chainrule model", "version": 2, "chainrule": "9.0"}',
@@ -470,6 +480,8 @@ def settings_of(description):
      "'depth')"),
     (lambda d: settings_of(d)["layers"][0]["settings"].update(units=10**12),
      "the array 'weights/dense/kernel' has the shape (3, 4); the model's has (3, 1000000000000)"),
+    (lambda d: settings_of(d)["layers"][0]["settings"].update(activation={"layer": "Dense", "settings": {"units": 10**9}}),
+     "the array 'weights/dense/activation/kernel' is missing"),
     (lambda d: settings_of(d)["layers"].pop(), "the array 'weights/dense_1/bias' belongs to nothing in the model"),
     (lambda d: settings_of(d).update(input=None), "the array 'state/batch_normalization/moving_mean' belongs to no "
      "layer: the model is not built"),
@@ -488,7 +500,8 @@ def test_settings_that_are_refused(tmp_path, members, change, reason):
 
 
 def test_an_unknown_layer(tmp_path, members):
-    path = write_zip(tmp_path / "model.chain", changed(members, lambda d: settings_of(d)["layers"][0].update(layer="os.system")))
+    damaged = changed(members, lambda d: settings_of(d)["layers"][0].update(layer="os.system"))
+    path = write_zip(tmp_path / "model.chain", damaged)
     with pytest.raises(UnknownLayerError) as error:
         load_model(path)
     assert str(error.value) == (
@@ -549,9 +562,9 @@ def damaged_member(rng, members) -> bytes:
     elif choice < 0.4:
         header = 8 + int.from_bytes(members["weights.safetensors"][:8], "little")
         data = members["weights.safetensors"]
-        damaged = members | {"weights.safetensors": flipped(rng, data[:header]) + data[header:]}
+        damaged = members | {"weights.safetensors": data[:8] + flipped(rng, data[8:header], 128) + data[header:]}
     elif choice < 0.7:
-        damaged = members | {"model.json": flipped(rng, members["model.json"])}
+        damaged = members | {"model.json": flipped(rng, members["model.json"], 128)}
     else:
         damaged = changed(members, lambda description: replace_one(rng, description))
     buffer = io.BytesIO()
@@ -559,11 +572,11 @@ def damaged_member(rng, members) -> bytes:
     return buffer.getvalue()
 
 
-def flipped(rng, data: bytes) -> bytes:
-    """The data with up to eight bytes replaced."""
+def flipped(rng, data: bytes, values: int = 256) -> bytes:
+    """The data with one to four bytes replaced."""
     changed = bytearray(data)
-    for place in rng.integers(len(data), size=rng.integers(1, 9)):
-        changed[place] = rng.integers(256)
+    for place in rng.integers(len(data), size=rng.integers(1, 5)):
+        changed[place] = rng.integers(values)
     return bytes(changed)
 
 
@@ -579,6 +592,6 @@ def replace_one(rng, description) -> None:
 
     visit(description)
     node, key = places[rng.integers(len(places))]
-    node[key] = [None, True, -1, 10**18, 0.5, "", "relu", "Dense", [], {}, [[1]], {"shared": 0}, {"layer": "Sequential"},
-                 {"layer": "Dense", "settings": {"units": 10**9}}, {"symbol": 0}, {"array": 0}, {"number": "nan"},
-                 description][rng.integers(17)]
+    node[key] = [None, True, -1, 10**18, 0.5, "", "relu", "Dense", [], {}, [[1]], {"shared": 0},
+                 {"layer": "Sequential"}, {"layer": "Dense", "settings": {"units": 10**9}}, {"symbol": 0}, {"array": 0},
+                 {"number": "nan"}, description][rng.integers(17)]

@@ -18,12 +18,13 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", ml_dtypes.bfloat16, "int64", "int32", "int16", "int8",
-                                   "uint64", "uint32", "uint16", "uint8", "bool"])
+@pytest.mark.parametrize("dtype", [
+    "float64", "float32", "float16", ml_dtypes.bfloat16, "int64", "int32", "int16", "int8", "uint64", "uint32",
+    "uint16", "uint8", "bool"])
 def test_arrays_come_back(dtype):
     rng = np.random.default_rng(0)
-    arrays = {"a": rng.integers(0, 2, (3, 4)).astype(dtype), "scalar": np.array(1, dtype), "empty": np.zeros((0, 3), dtype),
-              "turned": rng.integers(0, 2, (3, 4)).astype(dtype).T}
+    arrays = {"a": rng.integers(0, 2, (3, 4)).astype(dtype), "scalar": np.array(1, dtype),
+              "empty": np.zeros((0, 3), dtype), "turned": rng.integers(0, 2, (3, 4)).astype(dtype).T}
     found = tensors.unpack(tensors.pack(arrays))
     assert set(found) == set(arrays)
     for name, array in arrays.items():
@@ -50,11 +51,11 @@ def test_metadata_of_others_is_passed_over():
     (data_of({str(i): 0 for i in range(10_001)}), "w has 10,001 arrays; at most 10,000 are allowed"),
     (data_of({"a": 1}), "the array 'a' of w is not described by dtype, shape and data_offsets"),
     (data_of({"a": entry("C64")}, bytes(8)),
-     "the array 'a' of w has the type 'C64', which is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
-     "U8, BOOL"),
+     "the array 'a' of w has the type 'C64', which is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, "
+     "U16, U8, BOOL"),
     (data_of({"a": entry([])}, bytes(8)),
-     "the array 'a' of w has the type [], which is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, "
-     "BOOL"),
+     "the array 'a' of w has the type [], which is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
+     "U8, BOOL"),
     (data_of({"a": entry(shape=(-2,))}, bytes(8)), "the array 'a' of w has no valid shape"),
     (data_of({"a": entry(shape=(True,))}, bytes(8)), "the array 'a' of w has no valid shape"),
     (data_of({"a": entry(shape=(1,) * 33)}, bytes(8)), "the array 'a' of w has no valid shape"),

@@ -22,7 +22,8 @@ def rich_classifier():
 
 
 def trained(model, **settings):
-    history = model.fit(X, Y, **{"batch_size": 32, "epochs": 4, "verbose": 0, "seed": 3, "validation_split": 0.2} | settings)
+    usual = {"batch_size": 32, "epochs": 4, "verbose": 0, "seed": 3, "validation_split": 0.2}
+    history = model.fit(X, Y, **usual | settings)
     return model.variables(), history.history
 
 
@@ -180,5 +181,5 @@ def test_events_come_in_order():
     watch = _Watch()
     classifier().fit(X[:60], Y[:60], batch_size=32, epochs=2, verbose=0, callbacks=[watch], validation_split=0.2)
     epoch = ["batch 0 begin", "batch 0 end", "batch 1 begin", "batch 1 end", "test begin", "test end"]
-    assert watch.order == ["train begin", "epoch 0 begin", *epoch, "epoch 0 end", "epoch 1 begin", *epoch, "epoch 1 end",
-                           "train end"]
+    epochs = [[f"epoch {number} begin", *epoch, f"epoch {number} end"] for number in range(2)]
+    assert watch.order == ["train begin", *epochs[0], *epochs[1], "train end"]

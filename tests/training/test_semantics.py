@@ -1,6 +1,7 @@
 """What the numbers of a fit mean: weights, short batches, validation, resuming, best weights."""
 import jax
 import numpy as np
+import optax
 import pytest
 from helpers import assert_close, assert_same_bytes, classifier, two_moons
 
@@ -208,7 +209,8 @@ def test_interrupted_training_keeps_what_was_reached():
 
 
 def test_frozen_layers_stay_as_they_are():
-    model = cr.Sequential([cr.Input((2,)), Dense(4, name="body"), BatchNormalization(name="norm"), Dense(1, name="head")])
+    layers = [Dense(4, name="body"), BatchNormalization(name="norm"), Dense(1, name="head")]
+    model = cr.Sequential([cr.Input((2,)), *layers])
     model.compile(optimizer="adam", loss="mse")
     model.get_layer("body").trainable = False
     model.get_layer("norm").trainable = False
@@ -243,7 +245,8 @@ def test_dropout_rates_can_be_replaced_by_traced_values():
 
     run = jax.jit(lambda rate: apply(model, weights, state, (X,), key=jax.random.key(0), training=True,
                                      settings={"drop/rate": rate})[0])
-    assert_same_bytes(run(0.5), jax.jit(lambda: model.apply(weights, state, X, key=jax.random.key(0), training=True)[0])())
+    plain = jax.jit(lambda: model.apply(weights, state, X, key=jax.random.key(0), training=True)[0])
+    assert_same_bytes(run(0.5), plain())
     assert not np.array_equal(run(0.0), run(0.5))
 
 
@@ -258,3 +261,55 @@ def test_layers_that_are_shared_share_their_weights():
     assert not np.array_equal(before, encoder.predict(X))
     assert np.array_equal(encoder.get_weights()[0], whole.get_weights()[0])
     assert whole.count_params() == 2 * 4 + 4 + 4 + 1
+
+
+def test_an_average_of_the_weights_is_handed_over_at_the_end():
+    averaged = classifier(optimizer=SGD(0.5, use_ema=True, ema_momentum=0.5))
+    plain = classifier(optimizer=SGD(0.5))
+    kept = []
+
+    class Keep(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            kept.append(self.model.get_weights()[0])
+
+    plain.fit(X, Y, batch_size=30, epochs=2, verbose=0, seed=0, callbacks=[Keep()])
+    average = kept[0]  # as in Keras, the first update starts the average
+    for weights in kept[1:]:
+        average = 0.5 * average + 0.5 * weights
+    averaged.fit(X, Y, batch_size=30, epochs=2, verbose=0, seed=0)
+    np.testing.assert_allclose(averaged.get_weights()[0], average, rtol=1e-5, atol=1e-6)
+
+
+def test_lbfgs_on_the_full_batch():
+    model = cr.Sequential([cr.Input((2,)), Dense(8, activation="tanh"), Dense(1)])
+    model.compile(optimizer=cr.optimizers.LBFGS(), loss="mse")
+    history = model.fit(X, X[:, :1] * X[:, 1:], batch_size=60, epochs=60, verbose=0, seed=0).history["loss"]
+    assert history[-1] < 0.05 * history[0]
+
+
+def test_optax_transformations_are_taken_as_they_are():
+    model, own = classifier(optimizer=optax.sgd(0.1)), classifier(optimizer=SGD(0.1))
+    for made in (model, own):
+        made.fit(X, Y, epochs=2, verbose=0, seed=0)
+    assert_close(model.variables(), own.variables(), rtol=1e-5, atol=1e-7)
+    with pytest.raises(SettingError) as error:
+        model.fit(X, Y, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 0.1)])
+    assert str(error.value) == (
+        "LearningRateScheduler sets the learning rate, but an optax transformation keeps its own. Use an optimizer of "
+        "chainrule, or leave the callback out.")
+
+
+def test_rows_of_an_ignored_class_do_not_count():
+    loss = cr.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    model = cr.Sequential([cr.Input((2,)), Dense(2, activation="softmax")])
+    model.compile(optimizer=SGD(0.5), loss=loss)
+    without = cr.Sequential([cr.Input((2,)), Dense(2, activation="softmax")])
+    without.compile(optimizer=SGD(0.5), loss="sparse_categorical_crossentropy")
+    labels = Y.copy()
+    labels[[0, 7, 30]] = -1
+    kept = labels >= 0
+    settings = {"batch_size": 60, "epochs": 3, "verbose": 0, "seed": 0, "shuffle": False}
+    first = model.fit(X, labels, **settings).history
+    second = without.fit(X[kept], Y[kept], **settings).history
+    assert_close(first, second, rtol=1e-5)
+    assert_close(model.variables(), without.variables(), rtol=1e-5, atol=1e-6)

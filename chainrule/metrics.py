@@ -6,6 +6,7 @@ three are pure functions; a row of weight 0 counts for nothing, whatever its val
 face, which keeps sums of its own: `update_state`, `result`, `reset_state`.
 """
 from collections.abc import Callable
+from dataclasses import field
 from types import MappingProxyType
 
 import jax
@@ -592,8 +593,8 @@ class F1Score(FBetaScore):
         0.6667
     """
 
-    def __init__(self, average="macro", threshold=None, **settings):
-        super().__init__(average=average, threshold=threshold, **settings)
+    def __init__(self, average="macro", threshold=None, *, name="f1_score"):
+        super().__init__(average=average, threshold=threshold, name=name)
 
 
 def _columns(output_shape) -> int:
@@ -779,8 +780,9 @@ class ExpectedCalibrationError(Metric):
         else:
             confidence, right = jnp.max(y_pred, axis=-1), _greatest(one_hot) == _greatest(y_pred)
         weights = expand_weights(1.0 if sample_weight is None else sample_weight, confidence)
-        total = lambda values: _histogram(_bins(confidence, self.bins), _weigh(floating(values), weights), self.bins)
-        return _add(sums, weight=total(jnp.ones_like(weights)), hits=total(right), confidence=total(confidence))
+        total = lambda values: _histogram(_bins(confidence, self.bins), _weigh(values, weights), self.bins)
+        return _add(sums, weight=total(jnp.ones_like(weights)), hits=total(right.astype(weights.dtype)),
+                    confidence=total(confidence))
 
     def compute(self, sums):
         return divide_or_zero(jnp.sum(jnp.abs(sums["hits"] - sums["confidence"])), jnp.sum(sums["weight"]))
@@ -837,6 +839,7 @@ class R2Score(Metric):
     greater_is_better = True
 
     class_aggregation: str | None = "uniform_average"
+    name: str | None = field(default="r2_score", kw_only=True)
 
     def __post_init__(self):
         if self.class_aggregation not in ("uniform_average", "variance_weighted_average", None):
@@ -999,9 +1002,9 @@ registry = Registry("metric", [
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
     "mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError,
     "MSLE": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "RMSE": RootMeanSquaredError, "r2": R2Score,
+    "r2_score": R2Score, "f1": F1Score, "f1_score": F1Score, "fbeta_score": FBetaScore,
     "ams": ApproximateMedianSignificance, "AMS": ApproximateMedianSignificance, "kld": KLDivergence,
-    "logcosh": LogCoshError, "top_k_categorical_accuracy": TopKCategoricalAccuracy,
-    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+    "logcosh": LogCoshError,
 })
 
 

@@ -121,6 +121,15 @@ class Model(Network):
         with precision(self.dtype):
             return held_variables(self, seed, self.dtype)
 
+    def _present(self) -> tuple[dict, dict]:
+        """As `variables`, for reading only: assembled again only where a layer holds other arrays than the last time."""
+        assembled = self.__dict__.get("_assembled")
+        if assembled is None or any(layer.__dict__.get("_held") is not held for layer, held in assembled[0]):
+            trees = self.variables()
+            owners = [(layer, layer.__dict__["_held"]) for _, layer in walk(self) if layer.own_weights()]
+            assembled = self.__dict__["_assembled"] = (owners, trees)
+        return assembled[1]
+
     def set_variables(self, weights: dict, state: dict) -> None:
         """Replace the present weights and state, for every model that shares the layers."""
         self._require_built("set_variables")
@@ -321,10 +330,11 @@ class Model(Network):
             self._ensure_built(x)
             x = prepare.input_arrays(self, x)
             count = arrays.check_lengths({f"x[{i}]": leaf for i, leaf in enumerate(jax.tree.leaves(x))})
-            size = check_whole("batch_size", batch_size, minimum=1) if batch_size else default_batch_size(self)
-            predictor = self.__dict__.get("_predictor") or Predictor(self, self.dtype)
-            self.__dict__["_predictor"] = predictor
-            weights, state = self.variables()
+            predictor = self.__dict__.get("_predictor")
+            if predictor is None:
+                predictor = self.__dict__["_predictor"] = Predictor(self, self.dtype, default_batch_size(self))
+            size = predictor.batch_size if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
+            weights, state = self._present()
             if count <= size and not callbacks and not verbose:
                 return predictor(weights, state, x)
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
@@ -512,14 +522,15 @@ class Model(Network):
 
     def _forget_programs(self) -> None:
         """Drop what was compiled for another shape of the network."""
-        self.__dict__.pop("_predictor", None)
+        for name in ("_predictor", "_assembled"):
+            self.__dict__.pop(name, None)
         if "_compiled" in self.__dict__:
             self._compiled.programs.clear()
             self._compiled.optimizer_state = None
 
     def __getstate__(self):
         """For copying and pickling: without compiled programs, which are made again when they are needed."""
-        kept = {name: value for name, value in self.__dict__.items() if name not in ("_predictor", "history")}
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("_predictor", "_assembled", "history")}
         if "_compiled" in kept:
             compiled = kept["_compiled"]
             kept["_compiled"] = Compiled(compiled.optimizer, compiled.loss, compiled.loss_weights, compiled.metrics,

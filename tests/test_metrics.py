@@ -169,9 +169,13 @@ def test_names():
         ("mse", "mse"), (metrics.MeanSquaredError, "mean_squared_error"), (largest_error, "largest_error"),
         (lambda y, p: y, "function_loss"), (losses.BinaryCrossentropy(), "binary_crossentropy"),
         (losses.BinaryCrossentropy(name="bits"), "bits"), (losses.mean_squared_error, "mean_squared_error"),
-        (metrics.MeanOf("mae", name="error"), "error"),
+        (metrics.MeanOf("mae", name="error"), "error"), (metrics.F1Score(), "f1_score"), ("f1_score", "f1_score"),
+        (metrics.R2Score(), "r2_score"), (metrics.AUC(), "auc"), (metrics.AUC(curve="PR", name="area"), "area"),
+        ("top_k_categorical_accuracy", "top_k_categorical_accuracy"), ("hinge", "hinge"), ("ams", "ams"),
     ]:
-        assert metrics.default_name(metrics.resolve(identifier)) == name
+        metric = metrics.resolve(identifier)
+        assert metrics.default_name(metric) == name
+        assert metrics.default_name(type(metric)(**metric.get_config())) == name
     with pytest.raises(UnknownNameError) as error:
         metrics.get("acuracy")
     assert str(error.value) == "There is no metric 'acuracy'. Did you mean 'accuracy'?"

@@ -40,8 +40,8 @@ registry = Registry("layer", [
     Activation, ActivityRegularization, Add, AlphaDropout, Average, BatchNormalization, Bilinear, CategoryEncoding,
     Concatenate, Dense, Discretization, Dot, Dropout, ELU, EinsumDense, Flatten, GELU, GaussianDropout, GaussianNoise,
     GroupNormalization, Hashing, Identity, Lambda, LayerNormalization, LeakyReLU, Maximum, Maxout, Minimum, Multiply,
-    Normalization, Operation, PReLU, Permute, RMSNormalization, RReLU, ReLU, RepeatVector, Rescaling, Reshape, Residual, SELU,
-    Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UnitNormalization,
+    Normalization, Operation, PReLU, Permute, RMSNormalization, RReLU, ReLU, RepeatVector, Rescaling, Reshape, Residual,
+    SELU, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UnitNormalization,
 ])
 
 get = registry.get

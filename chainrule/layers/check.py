@@ -93,7 +93,8 @@ def check_layer(layer: Layer, input_shape, *, dtype: str = "float32", seed: int 
         True
     """
     if not isinstance(layer, Layer):
-        raise SettingError(f"check_layer takes a layer and the shape of a row: check_layer(Dense(3), (4,)); got {layer!r}.")
+        raise SettingError(
+            f"check_layer takes a layer and the shape of a row: check_layer(Dense(3), (4,)); got {layer!r}.")
     trial = _Trial(layer, input_shape, np.dtype(dtype), seed)
     promises: list[tuple[str, Callable[[], str]]] = [
         ("it builds", trial.builds), ("declared shape is computed shape", trial.shapes),
@@ -181,8 +182,8 @@ class _Trial:
                 outputs, new_state = self.evaluate(self.layer, weights, state, x, dtype=dtype)
                 for leaf in jax.tree.leaves(outputs):
                     if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != dtype:
-                        raise _Broken(f"{dtype} comes out as {leaf.dtype}. Constants of `call` must be plain numbers, or "
-                                      f"arrays of x.dtype.")
+                        raise _Broken(f"{dtype} comes out as {leaf.dtype}. Constants of `call` must be plain numbers, "
+                                      f"or arrays of x.dtype.")
         return "float32, float64"
 
     def is_deterministic(self) -> str:
@@ -235,8 +236,8 @@ class _Trial:
             error = abs(difference - derivative) / max(1e-3, abs(difference), abs(derivative))
             label = "the input" if path[0].idx == 1 else "/".join(str(step.key) for step in path[1:])
             if not error < 1e-4:
-                raise _Broken(f"along {label} the derivative is {derivative:.6g}, differences say {difference:.6g}. Look "
-                              f"for rounding, stop_gradient or a custom derivative in `call`.")
+                raise _Broken(f"along {label} the derivative is {derivative:.6g}, differences say {difference:.6g}. "
+                              f"Look for rounding, stop_gradient or a custom derivative in `call`.")
             worst = max(worst, error)
         return worst
 

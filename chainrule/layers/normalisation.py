@@ -288,7 +288,7 @@ def unit_length(x, axes):
 
 def _wide(x):
     """Numbers in at least 32 bits: sums of squares in 16 lose too much."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
 def _row_axes(layer, shape) -> tuple[int, ...]:

@@ -262,8 +262,7 @@ def _strings(value) -> np.ndarray | None:
     """An array of strings; `None` for anything else."""
     if isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], str)):
         return np.asarray(value)
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or getattr(dtype, "kind", "") not in "OUST":
+    if getattr(getattr(value, "dtype", None), "kind", None) not in ("O", "U", "S", "T"):
         return None
     array = np.asarray(value)
     if array.dtype.kind == "O" and not all(isinstance(item, str) for item in array.ravel()):

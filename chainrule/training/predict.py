@@ -46,15 +46,20 @@ class Predictor:
 
     A batch that is not full is padded to the next power of two, so batches of up to `n` rows compile at most
     `log2(n) + 1` programs.
+
+    Attributes:
+        batch_size: how many rows at a time suit the network.
     """
 
-    def __init__(self, network, dtype: str):
+    def __init__(self, network, dtype: str, batch_size: int):
+        self.batch_size = batch_size
         self.compiled = jax.jit(lambda weights, state, x: apply(network, weights, state, (x,), dtype=dtype)[0])
 
     def __call__(self, weights: Tree, state: Tree, x) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         count = len(jax.tree.leaves(x)[0])
-        padded = jax.tree.map(lambda leaf: _padded(leaf, bucket(count)), x)
+        rows = bucket(count)
+        padded = x if rows == count else jax.tree.map(lambda leaf: _padded(leaf, rows), x)
         outputs = self.compiled(weights, state, padded)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs)
 

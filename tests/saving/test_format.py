@@ -480,7 +480,8 @@ def settings_of(description):
      "'depth')"),
     (lambda d: settings_of(d)["layers"][0]["settings"].update(units=10**12),
      "the array 'weights/dense/kernel' has the shape (3, 4); the model's has (3, 1000000000000)"),
-    (lambda d: settings_of(d)["layers"][0]["settings"].update(activation={"layer": "Dense", "settings": {"units": 10**9}}),
+    (lambda d: settings_of(d)["layers"][0]["settings"].update(
+        activation={"layer": "Dense", "settings": {"units": 10**12}}),
      "the array 'weights/dense/activation/kernel' is missing"),
     (lambda d: settings_of(d)["layers"].pop(), "the array 'weights/dense_1/bias' belongs to nothing in the model"),
     (lambda d: settings_of(d).update(input=None), "the array 'state/batch_normalization/moving_mean' belongs to no "

@@ -18,6 +18,7 @@ from chainrule.layers.base import Layer
 from chainrule.layers.binding import (
     apply,
     evaluate_eagerly,
+    frozen_paths,
     held_variables,
     hold,
     infer_outputs,
@@ -37,7 +38,6 @@ from chainrule.training.compiled import Compiled
 from chainrule.training.events import Events
 from chainrule.training.fit import Fit, Pace, floats
 from chainrule.training.history import History
-from chainrule.training.objective import frozen_paths
 from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size
 from chainrule.training.program import RunState, TrainingProgram
 
@@ -340,12 +340,15 @@ class Model(Network):
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
                             {"steps": -(-count // size), "samples": count})
             parts = []
-            events.on_predict_begin()
-            for batch, start in enumerate(range(0, count, size)):
-                events.on_predict_batch_begin(batch)
-                parts.append(predictor(weights, state, _rows(x, start, start + size)))
-                events.on_predict_batch_end(batch, logs={"outputs": parts[-1]})
-            events.on_predict_end()
+            try:
+                events.on_predict_begin()
+                for batch, start in enumerate(range(0, count, size)):
+                    events.on_predict_batch_begin(batch)
+                    parts.append(predictor(weights, state, _rows(x, start, start + size)))
+                    events.on_predict_batch_end(batch, logs={"outputs": parts[-1]})
+                events.on_predict_end()
+            finally:
+                events.close()
         return concatenate(parts)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):

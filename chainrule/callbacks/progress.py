@@ -1,79 +1,82 @@
-"""Progress of a fit where people look at it: a live line an epoch on terminals and in notebooks, plain lines elsewhere."""
+"""Progress where people look at it: one live line on terminals and in notebooks, plain lines elsewhere.
+
+A line is drawn at most four times a second, however many epochs pass in that time, so that watching costs nothing.
+"""
 import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
 
 from chainrule.errors import SettingError
 from chainrule.training.events import Callback
+
+_REFRESH_SECONDS = 0.25
+_MOST_LINES = {1: 20, 2: 100}  # epochs that get a line of their own, by verbosity; of more, about 20 evenly
 
 
 def resolve_verbosity(verbose) -> int:
     """0, 1 or 2; `"auto"` is 1 where somebody watches (a terminal, a notebook) and 2 elsewhere."""
     if verbose == "auto":
-        return 1 if _is_watched() else 2
+        return 1 if sys.stdout.isatty() or Console().is_jupyter else 2
     if verbose not in (0, 1, 2):
         raise SettingError(f"verbose is 0 (silent), 1 (live), 2 (one line an epoch) or 'auto'; got {verbose!r}.")
     return int(verbose)
 
 
-def _is_watched() -> bool:
-    return sys.stdout.isatty() or Console().is_jupyter
-
-
 def format_figures(figures) -> str:
-    """Figures as a line: `loss 0.1234  accuracy 0.9712`."""
+    """Figures as a line.
+
+    Example:
+        >>> format_figures({"loss": 0.12344, "learning_rate": 0.00025})
+        'loss 0.1234  learning_rate 0.00025'
+    """
     return "  ".join(f"{name} {value:.4g}" if abs(value) < 1e-3 and value else f"{name} {value:.4f}"
                      for name, value in figures.items())
 
 
-class TrainingProgress(Callback):
-    """Shows epochs as they pass, with figures, time left and rows a second. `fit` adds it by itself.
+def format_seconds(seconds: float) -> str:
+    """A duration in the two units that matter.
 
-    Args:
-        verbosity: 0 for nothing, 1 for a live line, 2 for one plain line an epoch.
+    Example:
+        >>> [format_seconds(value) for value in (0.51, 12.4, 75, 3700)]
+        ['0.5 s', '12 s', '1 min 15 s', '1 h 2 min']
     """
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
-    passive = True
 
-    def __init__(self, verbosity: int):
-        self.verbosity = verbosity
-        self.live: Progress | None = None
+def has_line(epoch: int, epochs: int, most: int) -> bool:
+    """Whether an epoch (from 0) gets a line of its own: all do where there are few, else about 20 evenly."""
+    return epochs <= most or (epoch + 1) % max(round(epochs / 20), 1) == 0
 
-    def on_train_begin(self, logs=None):
-        self.started = self.epoch_started = time.perf_counter()
-        self.rows_seen = 0
-        if self.verbosity == 1:
-            self.live = Progress(TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(),
-                                 TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), refresh_per_second=4)
-            self.task = self.live.add_task("training", total=self.params["epochs"] * self.params["steps"], figures="")
+
+class TerminalLine:
+    """One line at the bottom of a terminal that is drawn anew, and lines above it that stay."""
+
+    def __init__(self):
+        self.console = Console(highlight=False)
+        self.live: Live | None = None
+
+    def draw(self, label: str, share: float, left: str, text: str) -> None:
+        """Show how far it is: a label, a bar, the time left, and text that is cut where the terminal ends."""
+        cell = Column(no_wrap=True, overflow="ellipsis")
+        grid = Table(cell, cell, cell, Column(no_wrap=True, overflow="ellipsis", ratio=1), box=None, show_header=False,
+                     padding=(0, 2, 0, 0), expand=True)
+        grid.add_row(label, ProgressBar(total=1.0, completed=share, width=16), Text(left, "cyan"), text)
+        if self.live is None:
+            self.live = Live(console=self.console, auto_refresh=False, transient=True)
             self.live.start()
+        self.live.update(grid, refresh=True)
 
-    def on_segment(self, epoch, step, figures):
-        """Part of an epoch has passed."""
-        if self.live is not None:
-            self._show(epoch, step, figures)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.verbosity == 0:
-            return
-        now = time.perf_counter()
-        line = f"Epoch {epoch + 1}/{self.params['epochs']}  {format_figures(logs or {})}"
-        seconds = now - self.epoch_started
-        self.epoch_started = now
-        if self.live is not None:
-            rate = self.params["samples"] / max(seconds, 1e-9)
-            self._show(epoch + 1, 0, logs or {})
-            if self.params["epochs"] <= 50 or seconds > 0.1 or epoch + 1 == self.params["epochs"]:
-                self.live.console.print(f"{line}  {rate:,.0f} rows/s", highlight=False)
-        else:
-            print(f"{line}  {seconds:.2f} s", flush=True)
-
-    def _show(self, epoch, step, figures) -> None:
-        self.live.update(self.task, completed=epoch * self.params["steps"] + step,
-                         description=f"Epoch {min(epoch + 1, self.params['epochs'])}/{self.params['epochs']}",
-                         figures=format_figures(figures))
+    def keep(self, text: str) -> None:
+        """Write a line that stays."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
@@ -81,22 +84,156 @@ class TrainingProgress(Callback):
             self.live.stop()
             self.live = None
 
-    def on_train_end(self, logs=None):
-        self.close()
+
+class NotebookLine:
+    """The same in the output of a notebook's cell: plain text that is replaced, no widgets."""
+
+    def __init__(self):
+        self.kept: list[str] = []
+        self.handle = None
+
+    def draw(self, label: str, share: float, left: str, text: str) -> None:
+        bar = "█" * round(16 * share)
+        self._show([*self.kept, f"{label}  {bar:░<16}  {left}  {text}"])
+
+    def keep(self, text: str) -> None:
+        self.kept.append(text)
+
+    def close(self) -> None:
+        self._show(self.kept)
+
+    def _show(self, lines: list[str]) -> None:
+        from IPython.display import display
+
+        content = {"text/plain": "\n".join(lines)}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
 
 
-class EvaluationProgress(Callback):
-    """Shows the figures of an evaluation. `evaluate` adds it by itself.
+def live_line() -> TerminalLine | NotebookLine:
+    """The kind of live line that fits where the program runs."""
+    return NotebookLine() if Console().is_jupyter else TerminalLine()
+
+
+class Watch:
+    """How far something has come, and when it is worth drawing again.
 
     Args:
-        verbosity: 0 for nothing, otherwise a line at the end.
+        line: where to draw.
+        total: the amount of work.
+        rows: rows in a unit of work, for the rate.
+    """
+
+    def __init__(self, line: TerminalLine | NotebookLine, total: float, rows: float):
+        self.line, self.total, self.rows = line, total, rows
+        self.drawn = -1.0
+        self.first: tuple[float, float] | None = None  # time and work after the first call, which compiles
+
+    def advance(self, done: float, label: str, figures) -> None:
+        """Note how much is done; draw it if that was not just done."""
+        now = time.perf_counter()
+        if now - self.drawn < _REFRESH_SECONDS:
+            return
+        self.drawn = now
+        self.first = self.first or (now, done)
+        rate = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else 0.0
+        left = f"{format_seconds((self.total - done) / rate)} left" if rate else ""
+        speed = f"  {rate * self.rows:,.0f} rows/s" if rate else ""
+        self.line.draw(label, min(done / max(self.total, 1), 1.0), left, format_figures(figures) + speed)
+
+
+class TrainingProgress(Callback):
+    """Shows epochs as they pass, with figures, time left and rows a second. `fit` adds it by itself.
+
+    Args:
+        verbosity: 0 for nothing, 1 for a live line, 2 for plain lines.
     """
 
     passive = True
 
     def __init__(self, verbosity: int):
         self.verbosity = verbosity
+        self.line = live_line() if verbosity == 1 else None
+
+    def on_train_begin(self, logs=None):
+        self.started = time.perf_counter()
+        self.last: tuple[int, dict] | None = None  # an epoch that has no line yet
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        self.watch = Watch(self.line, epochs * steps, self.params["samples"] / steps)
+
+    def on_segment(self, epoch, step, figures):
+        """Part of an epoch has passed."""
+        self._advance(epoch, step, figures)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.verbosity == 0:
+            return
+        self.last = epoch, logs or {}
+        if has_line(epoch, self.params["epochs"], _MOST_LINES[self.verbosity]):
+            self._keep()
+        self._advance(epoch + 1, 0, logs or {})
+
+    def on_train_end(self, logs=None):
+        if self.verbosity and self.last is not None:
+            self._keep()  # the last epoch always has a line
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self.line is not None:
+            self.line.close()
+
+    def _advance(self, epoch: int, step: int, figures) -> None:
+        if self.line is not None:
+            done = epoch * self.params["steps"] + step
+            self.watch.advance(done, f"Epoch {self._number(epoch - (step == 0))}", figures)
+
+    def _keep(self) -> None:
+        (epoch, figures), self.last = self.last, None
+        text = f"{self._number(epoch)}  {format_figures(figures)}"
+        if self.line is not None:
+            self.line.keep(text)
+        else:
+            print(f"Epoch {text}  {format_seconds(time.perf_counter() - self.started)}", flush=True)
+
+    def _number(self, epoch: int) -> str:
+        epochs = self.params["epochs"]
+        return f"{epoch + 1:>{len(str(epochs))}}/{epochs}"
+
+
+class EvaluationProgress(Callback):
+    """Shows the figures of an evaluation, or how far a prediction has come. `evaluate` and `predict` add it.
+
+    Args:
+        verbosity: 0 for nothing, 1 for a live line and a line at the end, 2 for the line at the end.
+    """
+
+    passive = True
+
+    def __init__(self, verbosity: int):
+        self.verbosity = verbosity
+        self.line = live_line() if verbosity == 1 else None
 
     def on_test_end(self, logs=None):
         if self.verbosity:
             print(f"{self.params['samples']:,} rows  {format_figures(logs or {})}", flush=True)
+
+    def on_predict_begin(self, logs=None):
+        self.started = time.perf_counter()
+        self.watch = Watch(self.line, self.params["steps"], self.params["samples"] / max(self.params["steps"], 1))
+
+    def on_predict_batch_end(self, batch, logs=None):
+        if self.line is not None:
+            self.watch.advance(batch + 1, f"Batch {batch + 1}/{self.params['steps']}", {})
+
+    def on_predict_end(self, logs=None):
+        self.close()
+        if self.verbosity:
+            print(f"{self.params['samples']:,} rows  {format_seconds(time.perf_counter() - self.started)}", flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self.line is not None:
+            self.line.close()

@@ -176,8 +176,11 @@ class Layer(Configurable):
         bound = self.__dict__.get("_call")
         if bound is not None:
             bound.assign(self, name, value)
-        else:
-            super().__setattr__(name, value)
+            return
+        super().__setattr__(name, value)
+        if name == "trainable":
+            for layer in self.sublayers().values():
+                layer.trainable = value
 
     def accepted_options(self) -> frozenset[str]:
         """Which of `training`, `mask`, `key` and `rows` the layer's `call` takes."""
@@ -222,7 +225,7 @@ class Layer(Configurable):
             names.add(weight.name)
 
 
-_INTERNAL = frozenset({"_arguments", "_declared", "_built_shape", "_held", "_call", "_origin"})
+_INTERNAL = frozenset({"_arguments", "_declared", "_built_shape", "_held", "_assembled", "_call", "_origin"})
 
 
 def _leaves(name: str, value) -> Iterator[tuple[str, Any]]:

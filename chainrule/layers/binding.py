@@ -58,6 +58,7 @@ class Call:
         self.losses: list[jax.Array] = []
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
         self._paths = layer_paths(root)
+        self._frozen = frozen_paths(root)
         self._copies: dict[int, Any] = {}
         self._counts: dict[str, int] = {}
         self._masks: dict[int, tuple[Any, Any]] = {}
@@ -102,10 +103,17 @@ class Call:
         if mask is not None:
             self._keep_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
         if getattr(bound, "activity_regularizer", None) is not None:
-            self.losses.append(bound.activity_regularizer(outputs) / _row_count(outputs))
+            self.losses.append(self._activity_penalty(bound.activity_regularizer, outputs))
         if self.observe is not None:
             self.observe(path, bound, outputs)
         return outputs
+
+    def _activity_penalty(self, regularizer, outputs):
+        """The penalty on an output, for each real row."""
+        if self.rows is None:
+            return regularizer(outputs) / outputs.shape[0]
+        real = self.rows.reshape(self.rows.shape + (1,) * (outputs.ndim - 1))
+        return regularizer(jnp.where(real, outputs, 0)) / jnp.maximum(self.rows.sum(), 1).astype(outputs.dtype)
 
     def activate(self, path: str, function: Callable, z):
         """Apply the activation function of the layer at `path`, and remember what went into it."""
@@ -179,6 +187,8 @@ class Call:
             return source[weight.name]
 
         layer.bind(bound, self, value)
+        if path in self._frozen:
+            bound.__dict__["trainable"] = False  # also where it is a layer around this one that is frozen
         if "_activate" in bound.__dict__:
             bound.__dict__["_activate"] = functools.partial(self.activate, path, bound._activate)
         for name, replacement in self.settings.items():
@@ -217,6 +227,16 @@ def walk(root) -> Iterator[tuple[str, Any]]:
                 yield from visit(f"{path}/{name}" if path else name, inner)
 
     return visit("", root)
+
+
+def frozen_paths(root) -> frozenset[str]:
+    """The paths of the layers whose weights training leaves alone, those inside a frozen layer included."""
+    frozen = set()
+    for path, layer in walk(root):
+        inside = any(path.startswith(f"{outer}/") or not outer for outer in frozen)
+        if not layer.trainable or inside:
+            frozen.add(path)
+    return frozenset(frozen)
 
 
 def lookup(tree: Tree, path: str) -> Tree:
@@ -352,11 +372,11 @@ class _Probe:
 
 def penalty(root, weights: Tree, settings: Mapping[str, Any] | None = None):
     """The sum of the regularisers' penalties on the trainable weights; `None` where there are none."""
-    settings = settings or {}
+    settings, frozen = settings or {}, frozen_paths(root)
     terms = []
     for path, layer in walk(root):
         for name, weight in layer.own_weights().items():
-            if weight.regularizer is not None and weight.trainable and layer.trainable:
+            if weight.regularizer is not None and weight.trainable and path not in frozen:
                 prefix = f"{path}/{name}_regularizer/" if path else f"{name}_regularizer/"
                 replaced = {key[len(prefix):]: value for key, value in settings.items() if key.startswith(prefix)}
                 regularizer = copy.copy(weight.regularizer) if replaced else weight.regularizer
@@ -379,6 +399,3 @@ def describe_arrays(structure) -> str:
 def _one(inputs: tuple):
     return inputs[0] if len(inputs) == 1 else inputs
 
-
-def _row_count(outputs) -> int:
-    return jax.tree.leaves(outputs)[0].shape[0]

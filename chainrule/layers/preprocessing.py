@@ -59,6 +59,8 @@ class Normalization(Layer):
                 f"Normalization needs the sizes of the axes {self.axis}; got {format_shape(input_shape)}. Give them in "
                 f"Input(shape=...).")
         if self.mean is None:
+            if (learned := _learned(self, "mean", None)) is not None:
+                self._check_learned(tuple(sizes), learned.shape)
             self.learned_mean = self.add_weight(sizes, self._start_of_mean, trainable=False, name="mean")
             self.learned_variance = self.add_weight(sizes, self._start_of_variance, trainable=False, name="variance")
             return
@@ -74,8 +76,9 @@ class Normalization(Layer):
             raise SettingError("Normalization was given its mean and variance, so there is nothing to learn. Leave "
                                "them out to adapt to data.")
         data = _adaptable(self, data)
-        self.ensure_built((None, *data.shape[1:]))
         others = tuple(axis for axis in range(data.ndim) if axis not in self._axes(data.shape))
+        if self.built:
+            self._check_learned(self.learned_mean.shape, data.mean(others).shape)
         _learn(self, mean=data.mean(others), variance=data.var(others))
 
     def call(self, x):
@@ -91,6 +94,12 @@ class Normalization(Layer):
     def _axes(self, shape) -> tuple[int, ...]:
         axes = () if self.axis is None else self.axis if isinstance(self.axis, (list, tuple)) else (self.axis,)
         return tuple(sorted(row_axis(self, "axis", axis, shape) for axis in axes))
+
+    def _check_learned(self, sizes, learned) -> None:
+        if sizes != learned:
+            raise ShapeError(
+                f"Normalization(axis={self.axis}) was adapted to data whose statistics have shape {format_shape(learned)}, "
+                f"and its input needs {format_shape(sizes)}. Adapt it to data of the input's shape.")
 
     def _start_of_mean(self, key, shape, dtype):
         return _learned(self, "mean", np.zeros(shape)).astype(dtype)
@@ -142,7 +151,6 @@ class Discretization(Layer):
             raise SettingError("Discretization was given its boundaries, so there is nothing to learn. Give `num_bins` "
                                "in their place to adapt to data.")
         data = _adaptable(self, data)
-        self.ensure_built((None, *data.shape[1:]))
         _learn(self, boundaries=np.quantile(data, np.arange(1, self.num_bins) / self.num_bins))
 
     def call(self, x):
@@ -247,7 +255,7 @@ class Hashing(Layer):
         if self.mask_value is None:
             return (hashed % np.uint32(self.num_bins)).astype("int32")
         bins = 1 + (hashed % np.uint32(self.num_bins - 1)).astype("int32")
-        return bins if masked is None else bins * ~masked
+        return bins if masked is None else bins * (1 - masked.astype("int32"))
 
     def _hash_strings(self, strings: np.ndarray) -> np.ndarray:
         """The bins of strings, worked out on the host."""

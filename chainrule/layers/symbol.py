@@ -49,14 +49,15 @@ class Symbol:
     def __repr__(self) -> str:
         return f"<Symbol {format_shape(self.shape)} {self.dtype or 'float'}>"
 
-    __array_ufunc__ = None  # so that `array + symbol` asks the symbol, not NumPy
+    def __array_ufunc__(self, function, method, *sides, **options):
+        if method == "__call__" and function.__name__ in _UFUNCS and not options:
+            return _operation(function.__name__, *sides)  # `array * symbol` comes here
+        return self.__array__()
 
     def __array__(self, *_, **__):
         raise TypeError(
             "A symbol stands for an array that is not there yet, so NumPy and JAX cannot use it. Use layers on it "
             "(layers.Lambda for a function of your own), or call the finished model on arrays.")
-
-    __jax_array__ = __array__
 
     # Operators record a layer, `layers.Operation`, as calling it would.
 
@@ -109,6 +110,9 @@ class Symbol:
 
     def __bool__(self) -> bool:
         raise TypeError("A symbol has no truth value: it stands for an array that is not there yet.")
+
+
+_UFUNCS = frozenset({"add", "subtract", "multiply", "divide", "power", "matmul", "negative", "absolute"})
 
 
 def _operation(operator: str, *sides):

@@ -31,14 +31,14 @@ from chainrule import (
 )
 from chainrule.configuration import Registry, SymbolNumber, deserialize, serialize
 from chainrule.errors import FileFormatError, NotReadyError, SettingError, UnknownLayerError, format_shape
-from chainrule.layers.binding import Tree, branch, hold, walk
+from chainrule.layers.binding import Tree, branch, frozen_paths, hold, walk
 from chainrule.layers.symbol import Symbol
 from chainrule.network.graph import InputLayer, Network
 from chainrule.optimizers.base import flatten_with_paths
 from chainrule.precision import precision
 from chainrule.saving import archive, tensors
 from chainrule.saving.strict import find_problem, parse_json
-from chainrule.training.objective import frozen_paths, split_frozen
+from chainrule.training.objective import split_frozen
 
 FORMAT_VERSION = 1
 _LONGEST_DESCRIPTION = 16 << 20

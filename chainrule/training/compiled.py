@@ -45,8 +45,8 @@ class Compiled:
             chosen = by_output["metrics"].get(name) or []
             chosen = chosen if isinstance(chosen, (list, tuple)) else [chosen]
             weight = by_output["loss_weights"].get(name)
-            outputs.append(Output(name, loss, 1.0 if weight is None else float(weight),
-                                  _named_metrics(chosen, target_shape, spec.shape)))
+            outputs.append(Output(name, spec.shape, loss, 1.0 if weight is None else float(weight),
+                                  _named_metrics(chosen, target_shape, spec.shape, loss)))
         return Objective(network, tuple(outputs), dtype)
 
     def _by_name(self, given, names: list[str], what: str) -> dict[str, Any]:
@@ -74,14 +74,15 @@ class Compiled:
         return dict.fromkeys(names, given) if what == "metrics" else {}
 
 
-def _named_metrics(chosen, target_shape, output_shape) -> dict[str, metrics.Metric]:
+def _named_metrics(chosen, target_shape, output_shape, loss) -> dict[str, metrics.Metric]:
     """Metrics by the names they are reported under; a second of the same name gets a number."""
     named = {}
     if target_shape is None:
         return named
     for identifier in chosen:
-        metric = metrics.resolve(identifier, target_shape, output_shape)
-        name = identifier if isinstance(identifier, str) else metrics.default_name(metric)
+        metric = metrics.resolve(identifier, target_shape, output_shape, loss)
+        own = getattr(identifier, "__name__", "") if not isinstance(identifier, type) else ""
+        name = identifier if isinstance(identifier, str) else own if own.isidentifier() else metrics.default_name(metric)
         name = metric.name or ("accuracy" if name == "acc" else name)
         base, count = name, 1
         while name in named:

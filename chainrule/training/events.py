@@ -122,6 +122,12 @@ class Events:
         return any(getattr(type(callback), event, None) is not getattr(Callback, event)
                    or event in getattr(callback, "__dict__", {}) for callback in self.callbacks for event in events)
 
+    def close(self) -> None:
+        """Let callbacks that hold something (a live line, a file) put it back, also after an error or Ctrl-C."""
+        for callback in self.callbacks:
+            if hasattr(callback, "close"):
+                callback.close()
+
     @property
     def watched(self) -> bool:
         """Whether any callback must see the model at the end of each epoch."""

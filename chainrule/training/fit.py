@@ -99,6 +99,7 @@ class Fit:
                             callback.on_segment(epoch, int(run.step), self._running(progress))
             run = self.program.finish(run)
         finally:
+            events.close()
             self.model.hold_run(run)
         return self._told(run, events.on_train_end, logs=figures)
 

@@ -39,9 +39,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One output of the network: its name, its loss (or none), that loss's weight, its metrics by name."""
+    """One output of the network: its name and shape, its loss (or none), that loss's weight, its metrics by name."""
 
     name: str
+    shape: tuple[int | None, ...]
     loss: Loss | None
     loss_weight: float
     metrics: Mapping[str, Metric]
@@ -69,7 +70,7 @@ class Objective:
             if output.loss is not None:
                 sums["losses"][output.name] = {"sum": zero, "weight": zero}
             sums["metrics"][output.name] = {
-                name: jax.tree.map(jnp.asarray, metric.zeros()) for name, metric in output.metrics.items()}
+                name: jax.tree.map(jnp.asarray, metric.zeros(output.shape)) for name, metric in output.metrics.items()}
         return sums
 
     def measure(self, weights: Tree, state: Tree, batch: Batch, sums: Tree, *, key=None, training: bool = False,
@@ -199,16 +200,6 @@ def _metric_weights(prediction, row_weights, mask, rows):
     for factor in factors:
         product = product * factor.reshape(factor.shape + (1,) * (rank - factor.ndim)).astype(prediction.dtype)
     return product
-
-
-def frozen_paths(network) -> frozenset[str]:
-    """The paths of the layers whose weights training leaves alone, those inside a frozen layer included."""
-    frozen = set()
-    for path, layer in walk(network):
-        inside = any(path.startswith(f"{outer}/") or not outer for outer in frozen)
-        if not layer.trainable or inside:
-            frozen.add(path)
-    return frozenset(frozen)
 
 
 def split_frozen(weights: Tree, frozen: frozenset[str], path: str = "") -> tuple[Tree, Tree]:

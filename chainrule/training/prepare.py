@@ -20,8 +20,7 @@ def input_arrays(model, x) -> Any:
     """The inputs of a network as arrays, in the structure that it takes, shapes held against the declared ones."""
     graph = model.__dict__.get("_graph")
     if graph is None:
-        made = jax.tree.map(lambda leaf: arrays.as_arrays(leaf, "x"), x) if isinstance(x, dict) else _one_or_list(x)
-        return made
+        return arrays_of_no_graph(x)
     symbols = jax.tree.leaves(graph.inputs)
     names = [graph.names[id(symbol.node.layer)] for symbol in symbols]
     if isinstance(graph.inputs, dict):
@@ -38,9 +37,15 @@ def input_arrays(model, x) -> Any:
     return jax.tree.unflatten(jax.tree.structure(graph.inputs), found)
 
 
-def _one_or_list(x):
-    if isinstance(x, tuple):
-        return tuple(arrays.as_arrays(part, f"x[{index}]") for index, part in enumerate(x))
+def arrays_of_no_graph(x) -> Any:
+    """The inputs of a network whose `call` says what it takes: one array, or a dict, tuple or list of them.
+
+    A list is taken as several inputs where it holds arrays of rows; a list of rows is one array.
+    """
+    if isinstance(x, Mapping):
+        return {name: arrays_of_no_graph(part) for name, part in x.items()}
+    if isinstance(x, tuple) or (isinstance(x, list) and x and all(getattr(part, "ndim", 0) > 1 for part in x)):
+        return type(x)(arrays.as_arrays(part, f"x[{index}]") for index, part in enumerate(x))
     return arrays.as_arrays(x, "x")
 
 

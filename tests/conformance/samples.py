@@ -75,7 +75,7 @@ def assert_gradient(function, arguments, step: float = 1e-6, tolerance: float = 
     direction = structure.unflatten([draw.normal(size=leaf.shape) for leaf in leaves])
 
     def combined(*arguments):
-        outputs = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(function(*arguments))])
+        outputs = jnp.concatenate([leaf.ravel() * 1.0 for leaf in jax.tree.leaves(function(*arguments))])
         return jnp.sum(outputs * jnp.cos(1.0 + jnp.arange(outputs.size)))
 
     @jax.jit

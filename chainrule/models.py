@@ -366,7 +366,7 @@ class Model(Network):
             run = self._start(program, *self.variables(), 0, None)
             fit = Fit(self, program, data, None, Events([], self, {}), 1, 1, Pace())
             run, progress = program.compiled(run, fit.numbers(), data, None, np.int32(1), np.int32(1))
-            if int(run.not_finite[0]) >= 0:
+            if np.asarray(run.not_finite)[0] >= 0:
                 raise fit._not_finite(self._start(program, *self.variables(), 0, None))
             self.hold_run(run)
             figures = floats({name: progress.logs[name][0] for name in objective.names()})
@@ -437,8 +437,7 @@ class Model(Network):
         if not self.built:
             if x is None:
                 raise DataError("x is None: there is no data to build the model for.")
-            self._build_for(jax.tree.map(lambda leaf: arrays.as_arrays(leaf, "x"), x)
-                            if isinstance(x, (dict, tuple)) else arrays.as_arrays(x, "x"))
+            self._build_for(prepare.arrays_of_no_graph(x))
 
     def _build_for(self, *inputs) -> None:
         """Build the model for inputs of these shapes: arrays or symbols, what `call` takes."""
@@ -635,6 +634,8 @@ class Sequential(Model):
     def _build_for(self, x) -> None:
         if not self._stack:
             raise NotReadyError("This Sequential has no layers. Add some: model.add(Dense(10)).")
+        if isinstance(x, (list, tuple)):  # there is one input: an array in a list, or a list of its rows
+            x = x[0] if len(x) == 1 else arrays.as_arrays(list(x), "x")
         self.__dict__["_input"] = Input(x.shape[1:])
         self._connect_stack()
 

@@ -32,9 +32,9 @@ def format_figures(figures) -> str:
 
     Example:
         >>> format_figures({"loss": 0.12344, "learning_rate": 0.00025})
-        'loss 0.1234  learning_rate 0.00025'
+        'loss 0.1234  learning_rate 2.5e-04'
     """
-    return "  ".join(f"{name} {value:.4g}" if abs(value) < 1e-3 and value else f"{name} {value:.4f}"
+    return "  ".join(f"{name} {value:.1e}" if 0 < abs(value) < 1e-3 else f"{name} {value:.4f}"
                      for name, value in figures.items())
 
 
@@ -162,6 +162,8 @@ class TrainingProgress(Callback):
         self.last: tuple[int, dict] | None = None  # an epoch that has no line yet
         epochs, steps = self.params["epochs"], self.params["steps"]
         self.watch = Watch(self.line, epochs * steps, self.params["samples"] / steps)
+        if self.line is not None:
+            self.line.draw(f"Epoch {self._number(0)}", 0.0, "", "compiling")
 
     def on_segment(self, epoch, step, figures):
         """Part of an epoch has passed."""

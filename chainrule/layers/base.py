@@ -178,7 +178,7 @@ class Layer(Configurable):
             bound.assign(self, name, value)
             return
         super().__setattr__(name, value)
-        if name == "trainable":
+        if name == "trainable" and "_arguments" in self.__dict__:  # once it is made: for all that it contains
             for layer in self.sublayers().values():
                 layer.trainable = value
 

@@ -111,7 +111,8 @@ def check_layer(layer: Layer, input_shape, *, dtype: str = "float32", seed: int 
             findings.append(Finding(promise, False, str(broken)))
         except Exception as error:  # a user's code may raise anything, and the report says what
             hint = "" if isinstance(error, ChainruleError) else _HINTS.get(promise, "")
-            findings.append(Finding(promise, False, f"{type(error).__name__}: {str(error).splitlines()[0]}{hint}"))
+            said = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "no message"
+            findings.append(Finding(promise, False, f"{type(error).__name__}: {said}.{hint}"))
     return LayerReport(repr(layer), tuple(findings))
 
 

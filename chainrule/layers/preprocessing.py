@@ -98,8 +98,8 @@ class Normalization(Layer):
     def _check_learned(self, sizes, learned) -> None:
         if sizes != learned:
             raise ShapeError(
-                f"Normalization(axis={self.axis}) was adapted to data whose statistics have shape {format_shape(learned)}, "
-                f"and its input needs {format_shape(sizes)}. Adapt it to data of the input's shape.")
+                f"Normalization(axis={self.axis}) learned statistics of shape {format_shape(learned)} by adapt, and its "
+                f"input needs {format_shape(sizes)}. Adapt it to data of the input's shape.")
 
     def _start_of_mean(self, key, shape, dtype):
         return _learned(self, "mean", np.zeros(shape)).astype(dtype)

@@ -80,7 +80,7 @@ class Fit:
                 if self._by_batches:
                     run = self._told(run, events.on_train_batch_begin, int(run.step))
                 after, progress = self._advance(run, self._segment(epoch, int(run.step)))
-                if int(after.not_finite[0]) >= 0:
+                if np.asarray(after.not_finite)[0] >= 0:
                     run = self._just_before(run, after)
                     raise self._not_finite(run)
                 run = after

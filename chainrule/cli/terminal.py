@@ -1,0 +1,84 @@
+"""What the commands share: where they print, how they fail, and the table of what was taken for what."""
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+INTERRUPTED = 130
+
+
+def console() -> Console:
+    """Where results go; made when it is needed, so that it sees the terminal as it is."""
+    return Console(highlight=False)
+
+
+def fail(message: str) -> None:
+    """Say on the error output what went wrong, and leave with 1."""
+    Console(stderr=True, highlight=False).print(Text(f"Error: {message}", "red"), soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def command(*examples: str) -> Callable:
+    """Make a function a command: errors that chainrule raises on purpose become one line, without a traceback.
+
+    Args:
+        examples: command lines for the end of its help.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def run(*arguments, **options):
+            from chainrule.errors import ChainruleError
+
+            try:
+                return function(*arguments, **options)
+            except BrokenPipeError:  # whoever reads our output has seen enough, as `head` does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(1) from None
+            except (ChainruleError, OSError) as error:
+                fail(str(error))
+            except KeyboardInterrupt:
+                Console(stderr=True).print("Stopped.")
+                raise typer.Exit(INTERRUPTED) from None
+
+        run.examples = "[bold]Examples:[/bold]\n\n" + "\n\n".join(f"  {example}" for example in examples)
+        return run
+
+    return decorate
+
+
+def confusion_table(counts, class_names) -> Table:
+    """How often each class was taken for each: rows are true, columns predicted, the diagonal is right.
+
+    Args:
+        counts: `(classes, classes)` integers.
+        class_names: the names of the classes; columns are numbered where names are long.
+    """
+    short = max(map(len, class_names)) <= 3
+    table = Table(box=None, padding=(0, 1), title="true \\ predicted" if short else "true (rows), predicted (columns)",
+                  title_justify="left", title_style="dim")
+    table.add_column("", justify="right", style="bold")
+    for index, name in enumerate(class_names):
+        table.add_column(name if short else str(index), justify="right")
+    table.add_column("right", justify="right", style="dim")
+    for row, (name, line) in enumerate(zip(class_names, counts.tolist(), strict=True)):
+        cells = [_cell(count, row == column) for column, count in enumerate(line)]
+        share = f"{line[row] / sum(line):.0%}" if sum(line) else ""
+        table.add_row(name if short else f"{name} {row}", *cells, share)
+    return table
+
+
+def _cell(count: int, right: bool) -> Text:
+    if right:
+        return Text(str(count), "bold green" if count else "dim")
+    return Text(str(count), "bold red") if count else Text("·", "dim")
+
+
+def describe_accuracy(right: int, count: int) -> str:
+    """`98.3 % (353 of 359)`."""
+    return f"{100 * right / max(count, 1):.1f} % ({right:,} of {count:,})"

@@ -160,6 +160,15 @@ class Model(Network):
         hold(self, run.weights, run.state)
         self._compiled.optimizer_state = run.optimizer
 
+    def build(self, input_shape) -> None:
+        """Build the model before it sees data.
+
+        Args:
+            input_shape: the shape of the input, batch axis included: `(None, 8)`; a list or dict of shapes for several.
+        """
+        if not self.built:
+            self._build_for(_symbols(input_shape))
+
     # Looking at it.
 
     @property
@@ -185,7 +194,8 @@ class Model(Network):
 
     def __repr__(self) -> str:
         named = f" {self.name!r}" if self.name else ""
-        size = f"{len(self.sublayers())} layers, {count(self):,} weights" if self.built else "not built yet"
+        layers = len(self.layers)
+        size = f"{layers} layer{'s' * (layers != 1)}, {count(self):,} weights" if self.built else "not built yet"
         return f"<{type(self).__name__}{named}: {size}>"
 
     # Training.
@@ -442,7 +452,11 @@ class Model(Network):
     def _build_for(self, *inputs) -> None:
         """Build the model for inputs of these shapes: arrays or symbols, what `call` takes."""
         symbols = jax.tree.map(lambda leaf: Symbol((None, *leaf.shape[1:])), inputs)
-        self.__dict__.update(_output_specs=infer_outputs(self, symbols, {}), _input_symbols=symbols)
+        try:
+            self.__dict__.update(_output_specs=infer_outputs(self, symbols, {}), _input_symbols=symbols)
+        except BaseException:
+            self.__dict__.pop("_built_shape", None)  # so that another attempt, with other data, begins anew
+            raise
 
     def _divide(self, x, y, sample_weight, validation_split, validation_data):
         """Training data and validation data, as arrays."""
@@ -678,7 +692,7 @@ def load_model(path, custom_objects: Mapping[str, Any] | None = None) -> Model:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     model.save(pathlib.Path(folder) / "model.chain")
         ...     load_model(pathlib.Path(folder) / "model.chain")
-        <Sequential: 1 layers, 3 weights>
+        <Sequential: 1 layer, 3 weights>
     """
     return saving.load_model(path, [Model, Sequential], custom_objects)
 
@@ -686,6 +700,15 @@ def load_model(path, custom_objects: Mapping[str, Any] | None = None) -> Model:
 def _rows(x, start: int, stop: int):
     """Some rows of inputs."""
     return jax.tree.map(lambda leaf: leaf[start:stop], x)
+
+
+def _symbols(shape):
+    """A shape as a symbol; several shapes as a structure of symbols."""
+    if isinstance(shape, Mapping):
+        return {name: _symbols(part) for name, part in shape.items()}
+    if shape and isinstance(shape[0], (tuple, list)):
+        return type(shape)(_symbols(part) for part in shape)
+    return Symbol(tuple(shape))
 
 
 def _returned(figures: dict[str, float], as_dict: bool):

@@ -15,6 +15,7 @@ from chainrule.errors import SettingError
 from chainrule.training.events import Callback
 
 _REFRESH_SECONDS = 0.25
+_MEASURE_SECONDS = 1.0  # before this much has passed, the time left would be a wild guess
 _MOST_LINES = {1: 20, 2: 100}  # epochs that get a line of their own, by verbosity; of more, about 20 evenly
 
 
@@ -42,7 +43,7 @@ def format_seconds(seconds: float) -> str:
     """A duration in the two units that matter.
 
     Example:
-        >>> [format_seconds(value) for value in (0.51, 12.4, 75, 3700)]
+        >>> [format_seconds(value) for value in (0.51, 12.4, 75, 3720)]
         ['0.5 s', '12 s', '1 min 15 s', '1 h 2 min']
     """
     if seconds < 59.5:
@@ -59,16 +60,16 @@ def has_line(epoch: int, epochs: int, most: int) -> bool:
 class TerminalLine:
     """One line at the bottom of a terminal that is drawn anew, and lines above it that stay."""
 
-    def __init__(self):
-        self.console = Console(highlight=False)
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(highlight=False)
         self.live: Live | None = None
 
     def draw(self, label: str, share: float, left: str, text: str) -> None:
         """Show how far it is: a label, a bar, the time left, and text that is cut where the terminal ends."""
-        cell = Column(no_wrap=True, overflow="ellipsis")
-        grid = Table(cell, cell, cell, Column(no_wrap=True, overflow="ellipsis", ratio=1), box=None, show_header=False,
-                     padding=(0, 2, 0, 0), expand=True)
-        grid.add_row(label, ProgressBar(total=1.0, completed=share, width=16), Text(left, "cyan"), text)
+        columns = [Column(no_wrap=True, overflow="ellipsis", ratio=ratio) for ratio in (None, None, None, 1)]
+        grid = Table(*columns, box=None, show_header=False, padding=(0, 2, 0, 0),
+                     width=max(self.console.width - 4, 20))  # room for the ^C that a terminal echoes
+        grid.add_row(label, ProgressBar(total=1.0, completed=share, width=12), Text(left, "cyan"), text)
         if self.live is None:
             self.live = Live(console=self.console, auto_refresh=False, transient=True)
             self.live.start()
@@ -93,8 +94,8 @@ class NotebookLine:
         self.handle = None
 
     def draw(self, label: str, share: float, left: str, text: str) -> None:
-        bar = "█" * round(16 * share)
-        self._show([*self.kept, f"{label}  {bar:░<16}  {left}  {text}"])
+        bar = "█" * round(12 * share)
+        self._show([*self.kept, f"{label}  {bar:░<12}  {left}  {text}"])
 
     def keep(self, text: str) -> None:
         self.kept.append(text)
@@ -138,7 +139,8 @@ class Watch:
             return
         self.drawn = now
         self.first = self.first or (now, done)
-        rate = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else 0.0
+        seconds = now - self.first[0]
+        rate = (done - self.first[1]) / seconds if seconds >= _MEASURE_SECONDS else 0.0
         left = f"{format_seconds((self.total - done) / rate)} left" if rate else ""
         speed = f"  {rate * self.rows:,.0f} rows/s" if rate else ""
         self.line.draw(label, min(done / max(self.total, 1), 1.0), left, format_figures(figures) + speed)

@@ -1,4 +1,5 @@
 """`chainrule fit`: train a network on a named data set, show how well it does, and save it."""
+import shlex
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -61,12 +62,14 @@ def fit(
     import numpy as np
 
     from chainrule.cli.data import load_data_set
+    from chainrule.saving.archive import check_target
 
     sizes = None if hidden is None else _sizes(hidden)
     data_set = load_data_set(data)
     recipe = RECIPES[data_set.name]
     sizes = _sizes(recipe.hidden) if sizes is None else sizes
     output = output or Path(f"{data_set.name}.chain")
+    check_target(output)  # before the training, which would be lost
     model = build(data_set.x_train.shape[1:], len(data_set.class_names), recipe.largest, sizes, activation,
                   dropout)
     compile_model(model, optimizer, learning_rate)
@@ -151,6 +154,8 @@ def report(model, data_set, output: Path, say, quiet: bool) -> None:
     say(f"\nHeld-out accuracy: [bold green]{terminal.describe_accuracy(counts.trace(), counts.sum())}[/bold green]\n")
     say(terminal.confusion_table(counts, data_set.class_names))
     say(f"\nSaved to [bold]{output}[/bold] ({output.stat().st_size / 1e6:.1f} MB)\n\nTry next:")
-    for line in [f"chainrule evaluate {output} {data_set.name}", f"chainrule predict {output} {data_set.name}",
-                 "chainrule fit mnist" if data_set.name == "digits" else "chainrule fit digits"]:
-        say(f"  [cyan]{line}[/cyan]", soft_wrap=True)
+    file = shlex.quote(str(output))
+    for line, why in [(f"chainrule evaluate {file} {data_set.name}", "these figures again, from the file"),
+                      (f"chainrule predict {file} {data_set.name}", "what the model says about each image"),
+                      (f"chainrule fit {data_set.name} --hidden 0 --output linear.chain", "without hidden layers")]:
+        say(f"  [cyan]{line}[/cyan]  [dim]{why}[/dim]", soft_wrap=True)

@@ -26,7 +26,8 @@ def predict(
 
     loaded = load_model(model)
     rows, names = _rows(data)
-    header, lines = describe(loaded.predict(fitted(rows, loaded)), names)
+    outputs = loaded.predict(fitted(rows, loaded))
+    header, lines = describe(outputs, gives_probabilities(loaded), names)
     if output is not None:
         text = "".join(",".join(line) + "\r\n" for line in [header, *lines])
         write_atomically(output, lambda file: file.write(text.encode()))
@@ -58,7 +59,15 @@ def fitted(rows, model):
     return rows
 
 
-def describe(outputs, names) -> tuple[list[str], list[list[str]]]:
+def gives_probabilities(model) -> bool:
+    """Whether a model ends in an activation that makes probabilities."""
+    from chainrule.training.prepare import last_activation
+
+    has_graph = model.__dict__.get("_graph") is not None
+    return has_graph and last_activation(model.outputs[0]) in ("softmax", "sigmoid", "hard_sigmoid", "sparsemax")
+
+
+def describe(outputs, probabilities: bool, names) -> tuple[list[str], list[list[str]]]:
     """Outputs as a table of text: class and probability where they are probabilities, else all of them."""
     import numpy as np
 
@@ -67,7 +76,7 @@ def describe(outputs, names) -> tuple[list[str], list[list[str]]]:
     if not isinstance(outputs, np.ndarray):
         raise DataError("The model has several outputs; chainrule predict shows models with one. Use it from Python.")
     values = outputs.reshape(len(outputs), -1)
-    if not _are_probabilities(values):
+    if not probabilities:
         header = ["row", *(f"output_{index}" for index in range(values.shape[1]))]
         return header, [[str(row), *(f"{value:.7g}" for value in line)] for row, line in enumerate(values)]
     if values.shape[1] == 1:
@@ -76,14 +85,6 @@ def describe(outputs, names) -> tuple[list[str], list[list[str]]]:
     label = lambda index: names[index] if names and len(names) == values.shape[1] else str(index)
     return ["row", "class", "probability"], [
         [str(row), label(index), f"{values[row, index]:.4f}"] for row, index in enumerate(best)]
-
-
-def _are_probabilities(values) -> bool:
-    """Whether outputs are those of a softmax or a sigmoid."""
-    import numpy as np
-
-    between = bool(((values >= 0) & (values <= 1)).all())
-    return between and (values.shape[1] == 1 or np.allclose(values.sum(-1), 1, atol=1e-3))
 
 
 def _show(header: list[str], lines: list[list[str]]) -> None:

@@ -40,13 +40,15 @@ def command(*examples: str) -> Callable:
             except BrokenPipeError:  # whoever reads our output has seen enough, as `head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(1) from None
-            except (ChainruleError, OSError) as error:
+            except ChainruleError as error:
                 fail(str(error))
+            except OSError as error:
+                fail(f"{error.filename}: {error.strerror}." if error.filename and error.strerror else str(error))
             except KeyboardInterrupt:
                 Console(stderr=True).print("Stopped.")
                 raise typer.Exit(INTERRUPTED) from None
 
-        run.examples = "[bold]Examples:[/bold]\n\n" + "\n\n".join(f"  {example}" for example in examples)
+        run.examples = "[bold]Examples:[/bold]\n" + "\n".join(f"[dim]$[/dim] {example}" for example in examples)
         return run
 
     return decorate
@@ -68,7 +70,7 @@ def confusion_table(counts, class_names) -> Table:
     table.add_column("right", justify="right", style="dim")
     for row, (name, line) in enumerate(zip(class_names, counts.tolist(), strict=True)):
         cells = [_cell(count, row == column) for column, count in enumerate(line)]
-        share = f"{line[row] / sum(line):.0%}" if sum(line) else ""
+        share = f"{100 * line[row] / sum(line):.0f} %" if sum(line) else ""
         table.add_row(name if short else f"{name} {row}", *cells, share)
     return table
 

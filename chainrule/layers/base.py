@@ -138,6 +138,10 @@ class Layer(Configurable):
         """Whether the weights are declared."""
         return "_built_shape" in self.__dict__
 
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Keras's layers say so at the end of `build`; here it is known, and nothing happens."""
+
     def ensure_built(self, *input_shapes) -> None:
         """Declare the weights for these inputs, once; later inputs must agree with the first in their last axis.
 
@@ -145,10 +149,16 @@ class Layer(Configurable):
         """
         takes_several = len(inspect.signature(type(self).build).parameters) > 2
         input_shape = input_shapes[0] if len(input_shapes) == 1 else input_shapes
+        declared = list(self.__dict__.get("_declared", []))
         if not self.built:
-            self.build(*input_shapes) if takes_several else self.build(input_shapes[0])
             self.__dict__["_built_shape"] = input_shape
-            self._name_weights()
+            try:
+                self.build(*input_shapes) if takes_several else self.build(input_shapes[0])
+                self._name_weights()
+            except BaseException:
+                del self.__dict__["_built_shape"]  # so that another attempt, with other inputs, begins anew
+                self.__dict__["_declared"] = declared
+                raise
         elif self.own_weights() and _last_axes(input_shape) != _last_axes(self._built_shape):
             raise ShapeError(
                 f"{_sentence(self.describe())} was built for inputs of shape {_shape_text(self._built_shape)}; got "

@@ -108,13 +108,7 @@ def write_atomically(path, write: Callable[[BinaryIO], None], overwrite: bool = 
     Raises:
         FileAccessError: the file cannot be written there.
     """
-    target = Path(os.path.realpath(os.path.expanduser(path)))
-    if target.is_dir():
-        raise FileAccessError(f"{path} is a folder. Give the name of a file in it: {Path(path) / 'model.chain'}.")
-    if not target.parent.is_dir():
-        raise FileAccessError(f"{path} cannot be written: there is no folder {target.parent}. Make it first.")
-    if target.exists() and not overwrite:
-        raise FileAccessError(f"{path} exists already, and overwrite=False. Give another name, or overwrite=True.")
+    target = check_target(path, overwrite)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         try:
@@ -129,6 +123,22 @@ def write_atomically(path, write: Callable[[BinaryIO], None], overwrite: bool = 
         _flush_folder(target.parent)
     except OSError as error:
         raise FileAccessError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def check_target(path, overwrite: bool = True) -> Path:
+    """The place that a file would be written to, links followed; raises where that cannot work.
+
+    Raises:
+        FileAccessError: a folder stands there, or its folder does not exist, or the file does and may not be replaced.
+    """
+    target = Path(os.path.realpath(os.path.expanduser(path)))
+    if target.is_dir():
+        raise FileAccessError(f"{path} is a folder. Give the name of a file in it: {Path(path) / 'model.chain'}.")
+    if not target.parent.is_dir():
+        raise FileAccessError(f"{path} cannot be written: there is no folder {target.parent}. Make it first.")
+    if target.exists() and not overwrite:
+        raise FileAccessError(f"{path} exists already, and overwrite=False. Give another name, or overwrite=True.")
+    return target
 
 
 def _flush_folder(folder: Path) -> None:

@@ -45,8 +45,8 @@ class Compiled:
             chosen = by_output["metrics"].get(name) or []
             chosen = chosen if isinstance(chosen, (list, tuple)) else [chosen]
             weight = by_output["loss_weights"].get(name)
-            outputs.append(Output(name, spec.shape, loss, 1.0 if weight is None else float(weight),
-                                  _named_metrics(chosen, target_shape, spec.shape, loss)))
+            outputs.append(Output(name, loss, 1.0 if weight is None else float(weight),
+                                  _named_metrics(chosen, target_shape, spec.shape, loss), spec.shape))
         return Objective(network, tuple(outputs), dtype)
 
     def _by_name(self, given, names: list[str], what: str) -> dict[str, Any]:

@@ -39,13 +39,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One output of the network: its name and shape, its loss (or none), that loss's weight, its metrics by name."""
+    """One output of the network: its name, its loss (or none), that loss's weight, its metrics by name, its shape."""
 
     name: str
-    shape: tuple[int | None, ...]
     loss: Loss | None
     loss_weight: float
     metrics: Mapping[str, Metric]
+    shape: tuple[int | None, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

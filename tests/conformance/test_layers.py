@@ -182,6 +182,7 @@ class Trial:
         self.weights, self.state = self.start(KEY)
         differs = any("training" in layer.accepted_options() for _, layer in walk(self.layer))
         self.modes = (False, True) if differs else (False,)  # whether training
+        self.training = self.modes[-1]
         self.x = self.data()
         self.compiled = jax.jit(self.evaluate, static_argnames=("training",))
 
@@ -267,10 +268,10 @@ def test_many_networks_at_once(trial):
     keys = np.arange(6, dtype="uint32").reshape(3, 2)
     members = [trial.start(key) for key in keys]
     weights, state = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    every = jax.vmap(lambda *arguments: trial.evaluate(*arguments, training=trial.modes[-1]), in_axes=(0, 0, None, 0))
+    every = jax.vmap(lambda *arguments: trial.evaluate(*arguments, training=trial.training), in_axes=(0, 0, None, 0))
     together = jax.jit(every)(weights, state, trial.x, keys)
     for index, member in enumerate(members):
-        alone = trial.compiled(*member, trial.x, keys[index], training=trial.modes[-1])
+        alone = trial.compiled(*member, trial.x, keys[index], training=trial.training)
         assert_close(jax.tree.map(lambda leaf, index=index: leaf[index], together), alone, 1e-5)
 
 
@@ -278,13 +279,13 @@ def test_rows_that_pad_a_batch_count_for_nothing(trial):
     real = 3
     rows = np.arange(ROWS) < real
     head = lambda tree: jax.tree.map(lambda leaf: leaf[:real], tree)
-    padded, its_state = trial.compiled(trial.weights, trial.state, trial.x, KEY, rows, training=trial.modes[-1])
-    exact, state = trial.compiled(trial.weights, trial.state, head(trial.x), KEY, training=trial.modes[-1])
+    padded, its_state = trial.compiled(trial.weights, trial.state, trial.x, KEY, rows, training=trial.training)
+    exact, state = trial.compiled(trial.weights, trial.state, head(trial.x), KEY, training=trial.training)
     assert_close((head(padded), its_state), (exact, state), 1e-5)
 
 
 def test_keys(trial):
-    draws = lambda key, training=trial.modes[-1]: trial.compiled(
+    draws = lambda key, training=trial.training: trial.compiled(
         trial.weights, trial.state, trial.x, key, training=training)[0]
     other = np.array([1, 3], "uint32")
     assert_close(draws(KEY), draws(KEY), 0)
@@ -293,7 +294,7 @@ def test_keys(trial):
     assert same != trial.is_random
     if trial.is_random:
         with pytest.raises(NotReadyError, match="^[A-Za-z0-9]+ draws random numbers in training and needs a key: "):
-            trial.evaluate(trial.weights, trial.state, trial.x, training=trial.modes[-1])
+            trial.evaluate(trial.weights, trial.state, trial.x, training=trial.training)
 
 
 def test_inference_leaves_state_alone(trial):
@@ -307,7 +308,8 @@ def test_settings_make_an_equal_layer(trial):
     assert json.dumps(serialize(again, REGISTRIES)) == text
     model = Model(trial.inputs, again(trial.inputs))
     assert [path for path, _ in walk(model)] == [path for path, _ in walk(trial.model)]
-    outputs = lambda network: apply(network, trial.weights, trial.state, (trial.x,), key=KEY, training=trial.modes[-1])[0]
+    options = {"key": KEY, "training": trial.training}
+    outputs = lambda network: apply(network, trial.weights, trial.state, (trial.x,), **options)[0]
     assert_close(outputs(model), outputs(trial.model), 0)
     assert jax.eval_shape(lambda: initialise(model, KEY)) == jax.eval_shape(lambda: initialise(trial.model, KEY))
 
@@ -325,7 +327,7 @@ def test_a_step_against_the_gradient_lowers_the_loss(trial):
     target = np.random.default_rng(5).normal(size=1)
 
     def loss(weights):
-        outputs, _ = trial.evaluate(weights, trial.state, trial.x, KEY, training=trial.modes[-1])
+        outputs, _ = trial.evaluate(weights, trial.state, trial.x, KEY, training=trial.training)
         return sum(jnp.mean((leaf - target) ** 2 * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape))
                    for leaf in jax.tree.leaves(outputs))
 

@@ -39,9 +39,7 @@ CASES = [
 ]
 
 draw = np.random.default_rng(0)
-WEIGHTS = {"hidden": {"kernel": draw.normal(size=(3, 4)), "bias": draw.normal(size=4)},
-           "output": {"kernel": draw.normal(size=(4, 1))}}
-WEIGHTS = jax.tree.map(lambda array: array.astype("float32"), WEIGHTS)
+WEIGHTS = {"dense": {"kernel": draw.normal(size=(3, 4)).astype("float32"), "bias": draw.normal(size=4).astype("float32")}}
 
 
 @pytest.fixture(params=CASES, ids=repr)

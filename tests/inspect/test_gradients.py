@@ -182,7 +182,7 @@ def test_the_table():
     ((Sequential([Input((5,)), Activation("relu")]), X, X, "mse"), SettingError,
      "The model has no trained weights, so there is no gradient to check."),
     ((network(), X[:, :4], Y, "mse"), ShapeError,
-     "The input of the model ('input_layer') has shape (12, 4); expected (None, 5)."),
+     "The input of the model has shape (12, 4); expected (None, 5). Axis 1 holds 4 instead of 5."),
     ((network(), 1e200 * X.astype("float64"), Y, lambda y_true, y_pred: jnp.exp(1e3 + y_pred)), NotFiniteError,
      "The loss is inf at these weights, so there is no gradient to check. Look at the data and at the outputs: "
      "inspect.activations(model, x)."),

@@ -165,8 +165,7 @@ class Bilinear(Layer):
                 isinstance(shape, (list, tuple)) for shape in input_shape):
             raise ShapeError("Bilinear takes a list of two inputs: Bilinear(units)([x1, x2]).")
         first, second = input_shape
-        if len(first) != len(second) or any(None not in pair and pair[0] != pair[1]
-                                            for pair in zip(first[:-1], second[:-1], strict=True)):
+        if len(first) != len(second) or tuple(first[:-1]) != tuple(second[:-1]):
             raise ShapeError(
                 f"Bilinear takes two inputs that agree on all axes but the last; got {format_shape(first)} and "
                 f"{format_shape(second)}.")

@@ -129,7 +129,7 @@ class Concatenate(Layer):
         for index, shape in enumerate(shapes):
             others = [(size, wanted) for place, (size, wanted) in enumerate(zip(shape, shapes[0], strict=False))
                       if place != axis]
-            if len(shape) != len(shapes[0]) or any(None not in pair and pair[0] != pair[1] for pair in others):
+            if len(shape) != len(shapes[0]) or any(size != wanted for size, wanted in others):
                 raise ShapeError(
                     f"Concatenate(axis={self.axis}) joins inputs that agree on all axes but one: input {index} has the "
                     f"shape {format_shape(shape)}, input 0 has {format_shape(shapes[0])}.")
@@ -167,7 +167,7 @@ class Dot(Layer):
     def build(self, input_shape):
         shapes = input_shapes(self, input_shape, exactly=2)
         first, second = self._axes(shapes)
-        if None not in (shapes[0][first], shapes[1][second]) and shapes[0][first] != shapes[1][second]:
+        if shapes[0][first] != shapes[1][second]:
             raise ShapeError(
                 f"Dot(axes={self.axes}) sums over axes of one size: input 0 has the shape {format_shape(shapes[0])}, "
                 f"{shapes[0][first]} on axis {first}; input 1 has {format_shape(shapes[1])}, {shapes[1][second]} on "
@@ -311,7 +311,7 @@ def check_alike(layer, shapes) -> None:
     """Raise where shapes do not go together entry by entry: the same number of axes, sizes equal or 1."""
     for (index, first), (other, second) in itertools.combinations(enumerate(shapes), 2):
         fits = len(first) == len(second) and all(
-            None in pair or 1 in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True))
+            1 in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True))
         if not fits:
             label = f"Operation({layer.operator!r})" if isinstance(layer, Operation) else type(layer).__name__
             raise ShapeError(

@@ -223,7 +223,8 @@ class Derivation:
         """The loss and the entries of the gradients as a function of numbers."""
         weights = [symbol for entries in self._weights.values() for symbol in entries]
         # mpmath, because its exponentials never overflow: saturated units stay as exact as the engine's.
-        return sympy.lambdify([*self._example, *self._targets, *weights], self._formulas(), modules="mpmath", cse=True)
+        return sympy.lambdify([*self._example, *self._targets, *weights], self._formulas(), modules="mpmath", cse=True,
+                              docstring_limit=0)
 
     def _formulas(self) -> list:
         """The loss, and the entries of the gradients in order."""

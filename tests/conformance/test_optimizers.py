@@ -39,7 +39,8 @@ CASES = [
 ]
 
 draw = np.random.default_rng(0)
-WEIGHTS = {"dense": {"kernel": draw.normal(size=(3, 4)).astype("float32"), "bias": draw.normal(size=4).astype("float32")}}
+WEIGHTS = {"dense": {name: draw.normal(size=shape).astype("float32")
+                     for name, shape in {"kernel": (3, 4), "bias": (4,)}.items()}}
 
 
 @pytest.fixture(params=CASES, ids=repr)

@@ -41,8 +41,8 @@ def test_softmax_of_masks():
     with pytest.raises(ShapeError) as error:
         Softmax()(x, mask=np.ones((5,), bool))
     assert str(error.value) == (
-        "Softmax: a mask of shape (5,) does not fit an input of shape (2, 3, 4). Give a mask of that shape, or with axes "
-        "of size 1.")
+        "Softmax: a mask of shape (5,) does not fit an input of shape (2, 3, 4). Give a mask of that shape, or with "
+        "axes of size 1.")
 
 
 @pytest.mark.parametrize("last", [Softmax(), Activation("softmax"), Dense(3, activation="softmax")], ids=repr)
@@ -63,8 +63,8 @@ def test_a_softmax_that_is_sure_and_wrong_still_learns(last):
     (lambda: RReLU(0.5, 0.2),
      "RReLU: the slopes lie between `lower` and `upper`, 0 <= lower <= upper; got lower=0.5, upper=0.2."),
     (lambda: PReLU(shared_axes=[3])(np.ones((2, 3, 4))),
-     "PReLU: `shared_axes` names axes of a row, from 1 to 2 or from -2 to -1 for inputs of shape (None, 3, 4) (0 is the "
-     "batch); got 3."),
+     "PReLU: `shared_axes` names axes of a row, from 1 to 2 or from -2 to -1 for inputs of shape (None, 3, 4) (0 is "
+     "the batch); got 3."),
 ])
 def test_settings_that_cannot_be(make, message):
     with pytest.raises(SettingError) as error:

@@ -52,8 +52,8 @@ def test_half_precision_is_normalised_in_single():
      "LayerNormalization: `axis` names axes of a row, from 1 to 1 or from -1 to -1 for inputs of shape (None, 6) (0 is "
      "the batch); got 0."),
     (lambda: RMSNormalization(axis=1)(cr.Input((None, 6))),
-     "RMSNormalization needs the sizes of the axes 1; got (None, None, 6). Give them in Input(shape=...) or in the layer "
-     "before."),
+     "RMSNormalization needs the sizes of the axes 1; got (None, None, 6). Give them in Input(shape=...) or in the "
+     "layer before."),
     (lambda: UnitNormalization(axis=2)(cr.Input((6,))),
      "UnitNormalization: `axis` names axes of a row, from 1 to 1 or from -1 to -1 for inputs of shape (None, 6) (0 is "
      "the batch); got 2."),

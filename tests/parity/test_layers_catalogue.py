@@ -75,8 +75,9 @@ def test_values_and_gradients_are_those_of_keras(case):
     draw = np.random.default_rng(0)
     several = isinstance(case.shape, list)
     shapes = [(4, *shape) for shape in (case.shape if several else [case.shape])]
-    x = [draw.integers(0, case.below, shape).astype("int32") if case.below else draw.normal(size=shape).astype("float32")
-         for shape in shapes]
+    one = lambda shape: draw.integers(0, case.below, shape).astype("int32") if case.below else draw.normal(
+        size=shape).astype("float32")
+    x = [one(shape) for shape in shapes]
     pack = (lambda items: list(items)) if several else (lambda items: items[0])
     layer, peer = case.make(), case.peer()
     model_inputs = pack([Input(shape[1:], dtype=case.below and "int32") for shape in shapes])
@@ -135,7 +136,8 @@ def test_bilinear_is_that_of_torch():
     factors = draw.normal(size=expected.shape).astype("float32")
     (expected * torch.tensor(factors)).sum().backward()
     total = lambda weights, x: jnp.sum(apply(layer, weights, {}, (x,))[0] * factors)
-    np.testing.assert_allclose(apply(layer, weights, {}, ([first, second],))[0], expected.detach(), rtol=1e-4, atol=1e-5)
+    y, _ = apply(layer, weights, {}, ([first, second],))
+    np.testing.assert_allclose(y, expected.detach(), rtol=1e-4, atol=1e-5)
     by_weights, by_x = jax.grad(total, (0, 1))(weights, [first, second])
     np.testing.assert_allclose(by_weights["kernel"], peer.weight.grad.permute(1, 2, 0), rtol=1e-4, atol=1e-4)
     for slope, tensor in zip(by_x, tensors, strict=True):

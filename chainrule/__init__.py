@@ -23,6 +23,7 @@ from chainrule.network.graph import Input
 __version__ = "0.1.0"
 
 __all__ = [
-    "Input", "Model", "Sequential", "activations", "callbacks", "constraints", "datasets", "errors", "initializers", "inspect",
+    "Input", "Model", "Sequential", "activations", "callbacks", "constraints", "datasets", "errors", "initializers",
+    "inspect",
     "layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules", "utils",
 ]

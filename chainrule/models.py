@@ -122,7 +122,7 @@ class Model(Network):
             return held_variables(self, seed, self.dtype)
 
     def _present(self) -> tuple[dict, dict]:
-        """As `variables`, for reading only: assembled again only where a layer holds other arrays than the last time."""
+        """As `variables`, for reading only: assembled again where a layer holds other arrays than the last time."""
         assembled = self.__dict__.get("_assembled")
         if assembled is None or any(layer.__dict__.get("_held") is not held for layer, held in assembled[0]):
             trees = self.variables()
@@ -265,12 +265,12 @@ class Model(Network):
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
             objective, count = self._objective(x, y, warn=True)
             data = self._batch(objective, x, y, count, sample_weight, class_weight)
-            batches = self._batches(count, batch_size, shuffle=shuffle)
+            batches = self._batches(objective, count, batch_size, shuffle=shuffle)
             validation_batches, validation = None, None
             if held_out is not None:
                 _, held_count = self._objective(*held_out[:2])
                 validation = self._batch(objective, *held_out[:2], held_count, held_out[2])
-                validation_batches = self._batches(held_count, validation_batch_size or batch_size)
+                validation_batches = self._batches(objective, held_count, validation_batch_size or batch_size)
             program, pace = self._program(objective, batches, validation_batches)
             weights, state = self.variables(0 if seed is None else seed)
             run = self._start(program, weights, state, initial_epoch, seed)
@@ -305,7 +305,7 @@ class Model(Network):
             y = prepare.target_arrays(self.output_names, y)
             objective, count = self._objective(x, y)
             data = self._batch(objective, x, y, count, sample_weight)
-            batches = self._batches(count, batch_size)
+            batches = self._batches(objective, count, batch_size)
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
                             {"steps": batches.steps, "samples": count, "verbose": resolve_verbosity(verbose)})
             evaluation = self._cached(("evaluate", batches, tuple(None if t is None else t.ndim for t in y)),
@@ -493,11 +493,11 @@ class Model(Network):
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
         return prepare.make_batch(x, y, count, self.dtype, sample_weight, class_weight, names, classes, relative)
 
-    def _batches(self, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
+    def _batches(self, objective, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
         size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
-        known = all(type(layer) in built_in.registry or isinstance(layer, (InputLayer, Network))
-                    or "rows" in layer.accepted_options() for _, layer in walk(self))
-        return Batches(count, min(size, count), bool(shuffle), "mask" if known else "own")
+        masked = all(type(layer) in built_in.registry or isinstance(layer, (InputLayer, Network))
+                     or "rows" in layer.accepted_options() for _, layer in walk(self)) and objective.is_built_in()
+        return Batches(count, min(size, count), bool(shuffle), "mask" if masked else "own")
 
     def _program(self, objective, batches, validation_batches) -> tuple[TrainingProgram, Pace]:
         frozen = frozen_paths(self)
@@ -546,7 +546,8 @@ class Model(Network):
 
     def __getstate__(self):
         """For copying and pickling: without compiled programs, which are made again when they are needed."""
-        kept = {name: value for name, value in self.__dict__.items() if name not in ("_predictor", "_assembled", "history")}
+        left_out = ("_predictor", "_assembled", "history")
+        kept = {name: value for name, value in self.__dict__.items() if name not in left_out}
         if "_compiled" in kept:
             compiled = kept["_compiled"]
             kept["_compiled"] = Compiled(compiled.optimizer, compiled.loss, compiled.loss_weights, compiled.metrics,

@@ -98,8 +98,8 @@ class Normalization(Layer):
     def _check_learned(self, sizes, learned) -> None:
         if sizes != learned:
             raise ShapeError(
-                f"Normalization(axis={self.axis}) learned statistics of shape {format_shape(learned)} by adapt, and its "
-                f"input needs {format_shape(sizes)}. Adapt it to data of the input's shape.")
+                f"Normalization(axis={self.axis}) learned statistics of shape {format_shape(learned)} by adapt, and "
+                f"its input needs {format_shape(sizes)}. Adapt it to data of the input's shape.")
 
     def _start_of_mean(self, key, shape, dtype):
         return _learned(self, "mean", np.zeros(shape)).astype(dtype)
@@ -244,7 +244,7 @@ class Hashing(Layer):
         return super().__call__(*inputs, **options)
 
     def call(self, x):
-        hashed = random.fold_in(seed_words(self.salt), x.astype(jnp.int32))[0]
+        hashed = random.fold_in(seed_words(self.salt), x.astype(jnp.int32))[1]
         bins = self._assigned(hashed, x == self.mask_value if isinstance(self.mask_value, int) else None)
         if self.output_mode == "int":
             return bins

@@ -11,10 +11,20 @@ from chainrule import losses
 from chainrule.errors import DataError, NotReadyError, SettingError, ShapeError, format_shape
 from chainrule.layers.binding import Tree, branch, lookup, walk
 from chainrule.models import Model
-from chainrule.symbolic.names import NumpySource, array_source, dict_source, entry_names, latex_name, quoted, unpacked
+from chainrule.symbolic.names import (
+    LatexSource,
+    NumpySource,
+    array_source,
+    dict_source,
+    entry_names,
+    latex_name,
+    quoted,
+    unpacked,
+)
 from chainrule.symbolic.tape import Tape, Vector
 
 MAXIMUM_WEIGHTS = 200  # formulas of more are not read by anybody, and take minutes to derive
+READABLE_LENGTH = 200  # formulas of more symbols, taken together, are printed with what they share written once
 
 
 def derive(model: Model, loss="mse") -> "Derivation":
@@ -94,22 +104,23 @@ class Derivation:
         self._weights, self._shapes = tape.weights, tape.shapes
 
     def __str__(self) -> str:
-        lines = [f"loss = {self.loss}"]
-        for path, gradient in self.gradients.items():
-            for name, entry in zip(entry_names(path, self._shapes[path]), _entries(gradient), strict=True):
-                lines.append(f"d loss / d {name} = {entry}")
+        shared, (loss, *gradients) = self._parts()
+        names = [name for path in self.gradients for name in entry_names(path, self._shapes[path])]
+        lines = [f"{symbol} = {part}" for symbol, part in shared] + [f"loss = {loss}"]
+        lines += [f"d loss / d {name} = {gradient}" for name, gradient in zip(names, gradients, strict=True)]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<Derivation: loss and gradients by {sum(map(len, self._weights.values()))} weights>"
 
-    def latex(self, abbreviate: bool = False) -> str:
+    def latex(self, abbreviate: bool | None = None) -> str:
         r"""The loss and its gradients as LaTeX, one line each, in an `aligned` block.
 
         A kernel is written `w`, a bias `b`, with the layer and the entry as indices.
 
         Args:
-            abbreviate: whether what several formulas share is written once, as `t_{0}, t_{1}, ...`.
+            abbreviate: whether what several formulas share is written once, as `t_{0}, t_{1}, ...`; by default where
+                they are long (printing does the same).
 
         Example:
             >>> from chainrule.layers import Dense
@@ -122,17 +133,17 @@ class Derivation:
             \end{aligned}
         """
         names = {symbol: latex_name(name) for name, symbol in self.symbols.items()}
-        shared, (loss, *gradients) = self._shared() if abbreviate else ((), self._formulas())
+        shared, (loss, *gradients) = self._parts(abbreviate)
         trained = [symbol for path in self.gradients for symbol in self._weights[path]]
-        formulas = [*((sympy.latex(symbol), part) for symbol, part in shared), ("L", loss)]
+        printer = LatexSource({"symbol_names": names})
+        formulas = [*((printer.doprint(symbol), part) for symbol, part in shared), ("L", loss)]
         formulas += [(rf"\frac{{\partial L}}{{\partial {names[symbol]}}}", gradient)
                      for symbol, gradient in zip(trained, gradients, strict=True)]
-        lines = [f"{left} &= {sympy.latex(right, symbol_names=names)}" for left, right in formulas]
+        lines = [f"{left} &= {printer.doprint(right)}" for left, right in formulas]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:
-        plain = self.latex()
-        return f"$$\n{plain if len(plain) < 2000 else self.latex(abbreviate=True)}\n$$"
+        return f"$$\n{self.latex()}\n$$"
 
     def numpy_code(self) -> str:
         """The source of a NumPy function `loss_and_gradients(x, y, weights)` for one example.
@@ -164,7 +175,7 @@ class Derivation:
             <BLANKLINE>
         """
         printer = NumpySource()
-        shared, (loss, *gradients) = self._shared()
+        shared, (loss, *gradients) = self._shared
         lines = [unpacked(self._example, "x"), unpacked(self._targets, "y")]
         if self._loss_function.target_kind == "signs":
             lines += [f"{target} = -1 if {target} == 0 else {target}" for target in self._targets]
@@ -210,7 +221,12 @@ class Derivation:
             if name not in held:
                 raise NotReadyError(f"weights has no array for {path}. Hand in those of model.variables()[0].")
             values += _numbers(f"weights {path}", held[name], shape)
-        loss, *computed = map(float, self._compute(*values))
+        weights = [symbol for entries in self._weights.values() for symbol in entries]
+        filled = dict(zip([*self._example, *self._targets, *weights], values, strict=True))
+        shared, formulas = self._shared
+        for symbol, part in shared:
+            filled[symbol] = part.xreplace(filled).evalf()
+        loss, *computed = (float(formula.xreplace(filled).evalf()) for formula in formulas)
         computed, gradients = iter(computed), {}
         for path in self.gradients:
             layer, _, name = path.rpartition("/")
@@ -219,30 +235,33 @@ class Derivation:
         return loss, gradients
 
     @functools.cached_property
-    def _compute(self):
-        """The loss and the entries of the gradients as a function of numbers."""
-        weights = [symbol for entries in self._weights.values() for symbol in entries]
-        # mpmath, because its exponentials never overflow: saturated units stay as exact as the engine's.
-        return sympy.lambdify([*self._example, *self._targets, *weights], self._formulas(), modules="mpmath", cse=True,
-                              docstring_limit=0)
-
     def _formulas(self) -> list:
         """The loss, and the entries of the gradients in order."""
         return [self.loss, *(entry for gradient in self.gradients.values() for entry in _entries(gradient))]
 
+    @functools.cached_property
     def _shared(self) -> tuple[list, list]:
         """What several formulas have in common, by symbols of its own, and the formulas in terms of these."""
-        return sympy.cse(self._formulas(), symbols=sympy.numbered_symbols("t", real=True))
+        return sympy.cse(self._formulas, symbols=sympy.numbered_symbols("t", real=True))
 
-    def _target_numbers(self, y) -> list[float]:
+    def _parts(self, abbreviate: bool | None = None) -> tuple[list, list]:
+        """The formulas as `_shared` has them or as they are; by default as they are where that can be read."""
+        if abbreviate is None:
+            lengths = {}
+            abbreviate = sum(_length(formula, lengths) for formula in self._formulas) > READABLE_LENGTH
+        return self._shared if abbreviate else ([], self._formulas)
+
+    def _target_numbers(self, y) -> list:
         """The target as numbers, read as the loss reads it."""
         numbers = _numbers("y", y, (len(self._targets),))
         if self._loss_function.target_kind == "signs":
-            return [-1.0 if number == 0 else number for number in numbers]
-        if self._loss_function.target_kind == "labels" and numbers[0] not in range(len(_entries(self.output))):
-            raise DataError(f"y is the label of a class, an integer from 0 to {len(_entries(self.output)) - 1}; got "
-                            f"{numbers[0]:g}.")
-        return numbers
+            return [sympy.Float(-1) if number == 0 else number for number in numbers]
+        if self._loss_function.target_kind != "labels":
+            return numbers
+        label, classes = float(numbers[0]), len(_entries(self.output))
+        if label not in (*range(classes), self._loss_function.ignore_class):
+            raise DataError(f"y is the label of a class, an integer from 0 to {classes - 1}; got {label:g}.")
+        return [sympy.Integer(int(label))]
 
 
 def _check_model(model) -> None:
@@ -278,16 +297,23 @@ def _shaped(entries, shape: tuple[int, ...]):
     return sympy.ImmutableMatrix(*(shape if len(shape) == 2 else (shape[0], 1)), list(entries))
 
 
+def _length(expression, known: dict) -> int:
+    """How many symbols and numbers a formula has, repeated ones as often as they are written."""
+    if expression not in known:
+        known[expression] = sum(_length(part, known) for part in expression.args) or 1
+    return known[expression]
+
+
 def _entries(expression) -> list:
     """The reverse of `_shaped`."""
     return list(expression) if isinstance(expression, sympy.MatrixBase) else [expression]
 
 
-def _numbers(what: str, values, shape: tuple[int, ...]) -> list[float]:
+def _numbers(what: str, values, shape: tuple[int, ...]) -> list:
     """An array of one example as numbers, as many as are needed."""
     values = np.asarray(values, "float64")
     rows = (shape, (1, *shape), ()) if shape == (1,) else (shape, (1, *shape))
     if values.shape not in rows:
         raise ShapeError(f"{what} belongs to one example and has the shape {format_shape(shape)}; got "
                          f"{format_shape(values.shape)}.")
-    return values.ravel().tolist()
+    return [sympy.Float(number) for number in values.ravel().tolist()]

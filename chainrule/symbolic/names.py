@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy
+from sympy.printing.latex import LatexPrinter
 from sympy.printing.pycode import PythonCodePrinter
 
 
@@ -35,6 +36,14 @@ def latex_name(name: str) -> str:
     layer = re.sub(r"([_#%&$])", r"\\\1", layer)
     letter = {"kernel": "w", "bias": "b"}.get(weight, weight)
     return rf"{letter}_{{\mathrm{{{layer}}}{',' + index if index else ''}}}"
+
+
+class LatexSource(LatexPrinter):
+    """LaTeX, the Heaviside step written as a condition."""
+
+    def _print_Heaviside(self, expression, exp=None):
+        step = rf"\mathbf{{1}}_{{{self._print(expression.args[0])} > 0}}"
+        return step if exp is None else f"{step}^{{{exp}}}"
 
 
 class NumpySource(PythonCodePrinter):

@@ -10,7 +10,7 @@ from chainrule.network.graph import InputLayer, Network
 from chainrule.symbolic.formulas import ACTIVATION_LAYERS, ACTIVATIONS, LOSSES, penalty, written_out
 from chainrule.symbolic.names import entry_names, weight_symbol
 
-MAXIMUM_LENGTH = 10_000  # formulas that repeat symbols oftener than this are not read by anybody, and take minutes
+MAXIMUM_LENGTH = 1_000  # formulas that repeat symbols oftener than this are not read by anybody, and take minutes
 
 
 class Vector:

@@ -37,26 +37,39 @@ class Batches:
 
     def order(self, key, epoch) -> jax.Array:
         """The order of the rows in an epoch, padded to whole batches."""
-        epoch_key = random.fold_in(random.fold_in(key, 0), epoch)
-        rows = random.permutation(epoch_key, self.count) if self.shuffle else jnp.arange(self.count)
-        return jnp.concatenate([rows.astype(jnp.int32), jnp.zeros(self.steps * self.size - self.count, jnp.int32)])
+        if not self.shuffle:
+            return self.unshuffled()
+        return self._padded(random.permutation(random.fold_in(random.fold_in(key, 0), epoch), self.count))
 
-    def full(self, data: Batch, order, step) -> Batch:
+    def unshuffled(self) -> jax.Array:
+        """The rows as they come, padded to whole batches."""
+        return self._padded(jnp.arange(self.count, dtype=jnp.int32))
+
+    def _padded(self, rows):
+        return jnp.concatenate([rows, jnp.zeros(self.steps * self.size - self.count, jnp.int32)])
+
+    def with_batch(self, step, rows, data: Batch, use):
+        """Use the batch of a step: `use(batch)`, compiled for the short last batch too where that has its own shape.
+
+        Args:
+            step: the number of the batch.
+            rows: all rows in their order, as `order` returns them.
+            data: where the rows are taken from.
+            use: a function of a batch.
+        """
+        if not self.rest or self.tail == "mask":
+            return use(self.full(data, rows, step))
+        last = lambda: use(_gather(data, rows[(self.steps - 1) * self.size : self.count]))
+        if self.steps == 1:
+            return last()
+        return lax.cond(step == self.steps - 1, last, lambda: use(self.full(data, rows, step)))
+
+    def full(self, data: Batch, rows, step) -> Batch:
         """The batch of a step at its full size, padded rows marked where there may be some."""
-        batch = _gather(data, lax.dynamic_slice(order, (step * self.size,), (self.size,)))
+        batch = _gather(data, lax.dynamic_slice(rows, (step * self.size,), (self.size,)))
         if not self.rest or self.tail == "own":
             return batch
         return batch._replace(rows=step * self.size + jnp.arange(self.size) < self.count)
-
-    def last(self, data: Batch, order) -> Batch:
-        """The short last batch, at its own size."""
-        return _gather(data, order[(self.steps - 1) * self.size : self.count])
-
-    def ordered(self, data: Batch, step) -> Batch:
-        """The batch of a step with the rows in their own order; beyond the end the last row is repeated and marked."""
-        position = step * self.size + jnp.arange(self.size)
-        batch = _gather(data, jnp.minimum(position, self.count - 1))
-        return batch if not self.rest else batch._replace(rows=position < self.count)
 
 
 def _gather(data: Batch, rows) -> Batch:

@@ -3,6 +3,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from chainrule import losses, metrics, optimizers
 from chainrule.errors import SettingError, UnknownNameError, did_you_mean
 from chainrule.layers.binding import ArraySpec
@@ -82,8 +85,14 @@ def _named_metrics(chosen, target_shape, output_shape, loss) -> dict[str, metric
     for identifier in chosen:
         metric = metrics.resolve(identifier, target_shape, output_shape, loss)
         own = getattr(identifier, "__name__", "") if not isinstance(identifier, type) else ""
-        name = identifier if isinstance(identifier, str) else own if own.isidentifier() else metrics.default_name(metric)
+        name = own if own.isidentifier() else metrics.default_name(metric)
+        name = identifier if isinstance(identifier, str) else name
         name = metric.name or ("accuracy" if name == "acc" else name)
+        shape = jax.eval_shape(lambda metric=metric: jnp.asarray(metric.compute(metric.zeros(output_shape)))).shape
+        if shape:
+            raise SettingError(
+                f"The metric {name!r} gives {shape[0]} numbers; a fit reports one for each metric. Choose how to join "
+                f"them (average='macro', one threshold), or call the metric by hand on predictions.")
         base, count = name, 1
         while name in named:
             name, count = f"{base}_{count}", count + 1

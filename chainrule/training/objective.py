@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from chainrule import activations
+from chainrule import activations, losses, metrics
 from chainrule.layers.binding import Call, Tree, apply, penalty, walk
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
@@ -85,7 +86,7 @@ class Objective:
                                   rows=batch.rows, settings=settings, dtype=self.dtype)
         leaves = jax.tree.leaves(predictions)
         count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.dtype)
-        losses, metrics, total = {}, {}, jnp.zeros((), self.dtype)
+        loss_sums, metric_sums, total = {}, {}, jnp.zeros((), self.dtype)
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)
             if output.loss is not None:
@@ -101,16 +102,26 @@ class Objective:
                 if output.loss.reduction == "sum":
                     weight_sum = jnp.ones((), values.dtype)  # a sum over rows is reported as one, batch by batch
                 before = sums["losses"][output.name]
-                losses[output.name] = {"sum": before["sum"] + weighted, "weight": before["weight"] + weight_sum}
+                loss_sums[output.name] = {"sum": before["sum"] + weighted, "weight": before["weight"] + weight_sum}
             row_weights = _metric_weights(prediction, batch.metric_weights[index], mask, batch.rows)
-            metrics[output.name] = {
+            metric_sums[output.name] = {
                 name: metric.add(sums["metrics"][output.name][name], batch.y[index], prediction, row_weights)
                 for name, metric in output.metrics.items()}
         penalties = [term for term in [penalty(self.network, weights, settings), *call.losses] if term is not None]
         extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.dtype)
-        sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count, "losses": losses,
-                "metrics": metrics}
+        sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count,
+                "losses": loss_sums, "metrics": metric_sums}
         return total + extra, (call.new_state, sums)
+
+    def evaluate(self, weights: Tree, state: Tree, data: Batch, batches, sums: Tree, start, stop, **numbers) -> Tree:
+        """The sums with the batches from `start` to `stop` added, in the data's own order, nothing trained."""
+        rows = batches.unshuffled()
+
+        def add(step, sums):
+            measure = lambda batch: self.measure(weights, state, batch, sums, **numbers)[1][1]
+            return batches.with_batch(step, rows, data, measure)
+
+        return lax.fori_loop(start, stop, add, sums)
 
     def results(self, sums: Tree, loss_weights=None) -> dict[str, jax.Array]:
         """The figures that are reported: the loss, the loss of each of several outputs, the metrics."""
@@ -131,12 +142,27 @@ class Objective:
                 results[label] = metric.compute(sums["metrics"][output.name][name])
         return results
 
+    def is_built_in(self) -> bool:
+        """Whether every loss and metric is chainrule's own, which look at rows one by one.
+
+        A function of the user's may take a mean over the batch, so that padded rows would count in it.
+        """
+        return all(_is_built_in(part) for output in self.outputs for part in (output.loss, *output.metrics.values()))
+
     def names(self) -> list[str]:
         """The names of the reported figures, in order: the loss, the losses of several outputs, the metrics."""
         several = len(self.outputs) > 1
         own = [f"{output.name}_loss" for output in self.outputs if several and output.loss is not None]
         return ["loss", *own, *(f"{output.name}_{name}" if several else name
                                 for output in self.outputs for name in output.metrics)]
+
+
+def _is_built_in(part) -> bool:
+    """Whether a loss or metric is chainrule's own, no function of the user's inside it."""
+    if isinstance(part, metrics.MeanOf):
+        return _is_built_in(part.loss)
+    own = type(part) in losses.registry or type(part) in metrics.registry
+    return part is None or (own and not isinstance(part, losses.FunctionLoss))
 
 
 def _both(first, second):

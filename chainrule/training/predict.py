@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import lax
 
 from chainrule.layers.binding import Tree, apply
 from chainrule.training.batches import Batches
@@ -27,11 +26,8 @@ class Evaluation:
         """The sums after the batches from `start` to `stop`, and the figures they give."""
 
         def add_batches(weights, state, loss_weights, data: Batch, sums, start, stop):
-            def add(step, sums):
-                batch = self.batches.ordered(data, step)
-                return self.objective.measure(weights, state, batch, sums, loss_weights=loss_weights)[1][1]
-
-            sums = lax.fori_loop(start, stop, add, sums)
+            sums = self.objective.evaluate(weights, state, data, self.batches, sums, start, stop,
+                                           loss_weights=loss_weights)
             return sums, self.objective.results(sums, loss_weights)
 
         return jax.jit(add_batches)

@@ -135,22 +135,12 @@ class TrainingProgram:
 
     def step(self, run: RunState, numbers: Numbers, data: Batch) -> RunState:
         """The next step of the epoch that is under way."""
-        batches = self.batches
-        full = lambda run: self.update(run, numbers, batches.full(data, run.order, run.step))
-        if not batches.rest or batches.tail == "mask":
-            return full(run)
-        own = lambda run: self.update(run, numbers, batches.last(data, run.order))
-        return own(run) if batches.steps == 1 else lax.cond(run.step == batches.steps - 1, own, full, run)
+        return self.batches.with_batch(run.step, run.order, data, lambda batch: self.update(run, numbers, batch))
 
     def evaluate(self, weights: Tree, state: Tree, numbers: Numbers, data: Batch, batches: Batches) -> Tree:
         """The metric sums over data in its own order, nothing trained."""
-
-        def add(step, sums):
-            _, (_, sums) = self.objective.measure(weights, state, batches.ordered(data, step), sums,
-                                                  loss_weights=numbers.loss_weights, settings=numbers.settings)
-            return sums
-
-        return lax.fori_loop(0, batches.steps, add, self.objective.zeros())
+        return self.objective.evaluate(weights, state, data, batches, self.objective.zeros(), 0, batches.steps,
+                                       loss_weights=numbers.loss_weights, settings=numbers.settings)
 
     def advance(self, run: RunState, numbers: Numbers, data: Batch, validation: Batch | None, steps,
                 every=1) -> tuple[RunState, Progress]:

@@ -313,3 +313,29 @@ def test_rows_of_an_ignored_class_do_not_count():
     second = without.fit(X[kept], Y[kept], **settings).history
     assert_close(first, second, rtol=1e-5)
     assert_close(model.variables(), without.variables(), rtol=1e-5, atol=1e-6)
+
+
+def scalar_error(y_true, y_pred):
+    """A loss of a user's own that takes the mean over the batch by itself."""
+    return jax.numpy.mean((y_true - y_pred) ** 2)
+
+
+@pytest.mark.parametrize("batch_size", [4, 7, 10])
+def test_a_scalar_loss_counts_real_rows_alone(batch_size):
+    x, y = X[:10], X[:10, :1] ** 2
+    model = cr.Sequential([cr.Input((2,)), Dense(1)])
+    model.compile(SGD(0.0), scalar_error, metrics=[scalar_error])
+    expected = float(np.mean((model.predict(x) - y) ** 2))
+    report = model.evaluate(x, y, batch_size=batch_size, verbose=0)
+    assert report == pytest.approx([expected, expected], rel=1e-5)
+    history = model.fit(x, y, batch_size=batch_size, verbose=0, validation_data=(x, y)).history
+    assert [history[name][0] for name in history] == pytest.approx([expected] * 4, rel=1e-5)
+
+
+def test_a_metric_of_several_numbers_is_refused():
+    model = classifier(metrics=[cr.metrics.F1Score(average=None)])
+    with pytest.raises(SettingError) as error:
+        model.evaluate(X, Y, verbose=0)
+    assert str(error.value) == (
+        "The metric 'f1_score' gives 2 numbers; a fit reports one for each metric. Choose how to join them "
+        "(average='macro', one threshold), or call the metric by hand on predictions.")

@@ -24,6 +24,5 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Input", "Model", "Sequential", "activations", "callbacks", "constraints", "datasets", "errors", "initializers",
-    "inspect",
-    "layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules", "utils",
+    "inspect", "layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers", "schedules", "utils",
 ]

@@ -100,7 +100,7 @@ class Layer(Configurable):
             if not isinstance(size, (int, np.integer)) or size < 0:
                 raise ShapeError(
                     f"{_sentence(self.describe())} declares a weight of shape {format_shape(shape)}, but {size!r} is "
-                    f"not a size. An axis of the input that the weight depends on is open: give it in Input(shape=...).")
+                    f"not a size. An axis of the input that it depends on is open: give it in Input(shape=...).")
         if initializer is None:
             initializer = "zeros" if dtype and not str(dtype).startswith(("float", "bfloat")) else "glorot_uniform"
         weight = Weight(tuple(int(size) for size in shape), initializers.get(initializer), bool(trainable),

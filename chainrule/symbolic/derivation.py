@@ -255,7 +255,7 @@ class Derivation:
         """The target as numbers, read as the loss reads it."""
         numbers = _numbers("y", y, (len(self._targets),))
         if self._loss_function.target_kind == "signs":
-            return [sympy.Float(-1) if number == 0 else number for number in numbers]
+            return [number or sympy.Float(-1) for number in numbers]
         if self._loss_function.target_kind != "labels":
             return numbers
         label, classes = float(numbers[0]), len(_entries(self.output))

@@ -49,16 +49,13 @@ class LatexSource(LatexPrinter):
 class NumpySource(PythonCodePrinter):
     """Python source for single numbers, the functions NumPy's."""
 
-    _print_Heaviside = lambda self, expression: f"np.heaviside({self.stringify(expression.args, ', ')})"
-    _print_sign = lambda self, expression: f"np.sign({self._print(expression.args[0])})"
+    def _print_Heaviside(self, expression):
+        return f"np.heaviside({self.stringify(expression.args, ', ')})"
 
-    def _print_known_func(self, expression):
-        name = type(expression).__name__
-        if name not in ("exp", "log", "tanh", "sin", "cos", "sinh", "cosh", "sqrt"):
-            return super()._print_known_func(expression)
-        return f"np.{name}({self.stringify(expression.args, ', ')})"
+    def _print_function(self, expression):
+        return f"np.{type(expression).__name__}({self.stringify(expression.args, ', ')})"
 
-    _print_exp = _print_log = _print_tanh = _print_known_func
+    _print_exp = _print_log = _print_tanh = _print_sign = _print_function
 
 
 def unpacked(symbols, source: str) -> str:

@@ -105,7 +105,7 @@ def test_integers():
      "jnp."),
     (NeedsTheBatch(), "it builds",
      "ShapeError: The layer NeedsTheBatch declares a weight of shape (None, 3), but None is not a size. An axis of the "
-     "input that the weight depends on is open: give it in Input(shape=...)."),
+     "input that it depends on is open: give it in Input(shape=...)."),
 ], ids=lambda value: type(value).__name__ if isinstance(value, Layer) else "")
 def test_what_is_broken_is_named_with_its_fix(layer, promise, detail):
     report = check_layer(layer, (3,))

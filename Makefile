@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test parity bench lint clean
+.PHONY: demo test parity bench reference lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMPS)/all ## install and train on a bundled data set
 	@$(BIN)/chainrule fit digits
 
 test: $(STAMPS)/dev ## the tests
-	@$(BIN)/ruff check --quiet chainrule tests benchmarks
+	@$(BIN)/ruff check --quiet chainrule tests benchmarks docs
 	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests -m "not peers"
 
 parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
@@ -19,6 +19,9 @@ parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
 
 bench: $(STAMPS)/dev ## the cost of the engine beside hand-written JAX
 	@$(BIN)/python benchmarks/engine.py
+
+reference: $(STAMPS)/dev ## write docs/reference.md from the docstrings
+	@$(BIN)/python docs/make_reference.py
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -63,6 +63,7 @@ class Model(Network):
         inputs: the symbol or structure of symbols made by `Input`.
         outputs: the symbol or structure (list, tuple, dict) of symbols made of them by layers.
         name: the name of the model.
+        trainable: whether training changes its weights.
         dtype: its precision, `"float32"` (default) or `"float64"`.
 
     Attributes:
@@ -86,7 +87,14 @@ class Model(Network):
     # The pure face.
 
     def init(self, key) -> tuple[dict, dict]:
-        """New weights and state, nested dicts by layer and weight name: a function of a key (`jax.random.key(0)`)."""
+        """New weights and state, nested dicts by layer and weight name: a function of a key (`jax.random.key(0)`).
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> weights, state = Sequential([Input((2,)), Dense(1)]).init(jax.random.key(0))
+            >>> jax.tree.map(np.shape, weights)
+            {'dense': {'bias': (1,), 'kernel': (2, 1)}}
+        """
         self._require_built("init")
         with precision(self.dtype):
             return initialise(self, random.words(key), self.dtype)
@@ -99,6 +107,14 @@ class Model(Network):
             x: an array, or the structure of arrays that the network takes.
             key: where dropout and other random layers draw from; needed in training where there are such layers.
             training: whether layers behave as in training.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(1, kernel_initializer="ones")])
+            >>> weights, state = model.init(jax.random.key(0))
+            >>> gradient = jax.grad(lambda weights: model.apply(weights, state, np.array([[3.0, 4.0]]))[0].sum())
+            >>> gradient(weights)["dense"]["kernel"].tolist()
+            [[3.0], [4.0]]
         """
         with precision(self.dtype):
             outputs, call = apply(self, weights, state, (x,), key=key, training=training, dtype=self.dtype)
@@ -116,7 +132,14 @@ class Model(Network):
     # The store of weights.
 
     def variables(self, seed: int = 0) -> tuple[dict, dict]:
-        """The present weights and state, shared by models of the same layers; made from `seed` where there are none."""
+        """The present weights and state, shared by models of the same layers; made from `seed` where there are none.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> weights, state = Sequential([Input((2,)), Dense(1)]).variables()
+            >>> weights["dense"]["bias"].tolist(), state
+            ([0.0], {})
+        """
         self._require_built("variables")
         with precision(self.dtype):
             return held_variables(self, seed, self.dtype)
@@ -131,7 +154,16 @@ class Model(Network):
         return assembled[1]
 
     def set_variables(self, weights: dict, state: dict) -> None:
-        """Replace the present weights and state, for every model that shares the layers."""
+        """Replace the present weights and state, for every model that shares the layers.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(1)])
+            >>> weights, state = model.variables()
+            >>> model.set_variables(jax.tree.map(np.ones_like, weights), state)
+            >>> model.get_weights()[0].tolist()
+            [[1.0], [1.0]]
+        """
         self._require_built("set_variables")
         expected = jax.eval_shape(functools.partial(initialise, self, dtype=self.dtype), np.zeros(2, np.uint32))
         for name, given, wanted in zip(("weights", "state"), (weights, state), expected, strict=True):
@@ -145,12 +177,26 @@ class Model(Network):
             hold(self, *replace_arrays(entries, *zeros, values, "The model"))
 
     def get_weights(self) -> list[np.ndarray]:
-        """All arrays as a list, layer by layer in Keras's order: trained ones first, then running statistics."""
+        """All arrays as a list, layer by layer in Keras's order: trained ones first, then running statistics.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> [array.shape for array in Sequential([Input((2,)), Dense(1)]).get_weights()]
+            [(2, 1), (1,)]
+        """
         self._require_built("get_weights")
         return [np.array(value) for _, value in ordered_arrays(self, *self.variables())]
 
     def set_weights(self, weights: Iterable) -> None:
-        """Replace all arrays by a list in the order of `get_weights`."""
+        """Replace all arrays by a list in the order of `get_weights`.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(1)])
+            >>> model.set_weights([[[1.0], [2.0]], [3.0]])
+            >>> model.predict(np.array([[1.0, 1.0]])).tolist()
+            [[6.0]]
+        """
         self._require_built("set_weights")
         with precision(self.dtype):
             hold(self, *replace_arrays(ordered_weights(self), *self.variables(), weights, "The model"))
@@ -177,16 +223,46 @@ class Model(Network):
         return [LayerView(self, name, layer) for name, layer in self.sublayers().items()]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> LayerView:
-        """The layer of that name or at that place."""
+        """The layer of that name or at that place.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(3), Dense(1, name="head")])
+            >>> model.get_layer("head").units, model.get_layer(index=0).units
+            (1, 3)
+        """
         return find_view(self, name, index)
 
     def count_params(self) -> int:
-        """How many numbers the weights hold, running statistics included; shared ones once."""
+        """How many numbers the weights hold, running statistics included; shared ones once.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> Sequential([Input((2,)), Dense(3), Dense(1)]).count_params()
+            13
+        """
         self._require_built("count_params")
         return count(self)
 
     def summary(self, print_fn=None) -> None:
-        """Print a table of the layers with their shapes and numbers of weights."""
+        """Print a table of the layers with their shapes and numbers of weights.
+
+        Args:
+            print_fn: what receives the table instead of `print`.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> Sequential([Input((2,)), Dense(3)]).summary()
+            Sequential
+            ────────────────────────────────────
+            Layer          Output shape  Weights
+            ────────────────────────────────────
+            dense (Dense)  (None, 3)           9
+            ────────────────────────────────────
+            Total weights: 9
+            Trainable: 9
+            Not trainable: 0
+        """
         (print_fn or print)(summary_text(self))
 
     def _repr_html_(self) -> str:
@@ -210,6 +286,13 @@ class Model(Network):
             metrics: names, metrics or functions to report beside the loss, `sample_weight` counting in them; for
                 several outputs a dict by name.
             weighted_metrics: more of them (here all metrics are weighted).
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(3, activation="softmax")])
+            >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            >>> model.optimizer.learning_rate
+            0.001
         """
         for identifier in jax.tree.leaves(loss, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
             losses.get(identifier)
@@ -255,6 +338,15 @@ class Model(Network):
 
         Returns:
             The `History`: `history.history["loss"]` has one value an epoch.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> x = np.linspace(-1, 1, 64)[:, None]
+            >>> model = Sequential([Input((1,)), Dense(1)])
+            >>> model.compile(optimizer=optimizers.SGD(0.1), loss="mse")
+            >>> history = model.fit(x, 2 * x + 1, epochs=50, batch_size=16, verbose=0, seed=0)
+            >>> [round(float(array.item()), 2) for array in model.get_weights()], len(history.history["loss"])
+            ([2.0, 1.0], 50)
         """
         self._require_compiled("fit")
         check_whole("epochs", epochs, minimum=0)
@@ -297,6 +389,13 @@ class Model(Network):
 
         Returns:
             The loss, or a list of the loss and the metrics, or a dict of them.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones")])
+            >>> model.compile(loss="mse", metrics=["mae"])
+            >>> model.evaluate(np.ones((4, 1)), np.full((4, 1), 3.0), verbose=0, return_dict=True)
+            {'loss': 4.0, 'mae': 2.0}
         """
         self._require_compiled("evaluate")
         with precision(self.dtype):
@@ -335,6 +434,12 @@ class Model(Network):
             batch_size: rows at a time; by default as many as fit comfortably.
             verbose: 1 shows progress.
             callbacks: objects with the methods of `Callback`.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(1, kernel_initializer="ones")])
+            >>> model.predict(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+            [[3.0], [7.0]]
         """
         with precision(self.dtype):
             self._ensure_built(x)
@@ -365,6 +470,15 @@ class Model(Network):
         """One step on one batch; the loss (and metrics) of the batch before it.
 
         Weights are not divided by their mean here: the loss is divided by the rows, as in Keras.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones")])
+            >>> model.compile(optimizer=optimizers.SGD(0.25), loss="mse")
+            >>> model.train_on_batch(np.ones((2, 1)), np.zeros((2, 1)))
+            1.0
+            >>> model.get_weights()[0].tolist()
+            [[0.5]]
         """
         self._require_compiled("train_on_batch")
         with precision(self.dtype):
@@ -383,12 +497,27 @@ class Model(Network):
         return _returned(figures, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
-        """The loss (and metrics) of one batch, nothing trained."""
+        """The loss (and metrics) of one batch, nothing trained.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones")])
+            >>> model.compile(loss="mse")
+            >>> model.test_on_batch(np.ones((2, 1)), np.zeros((2, 1)))
+            1.0
+        """
         rows = len(jax.tree.leaves(prepare.input_arrays(self, x))[0])
         return self.evaluate(x, y, batch_size=rows, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x):
-        """The outputs for one batch."""
+        """The outputs for one batch.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones")])
+            >>> model.predict_on_batch(np.ones((2, 1))).tolist()
+            [[1.0], [1.0]]
+        """
         return self.predict(x, batch_size=len(jax.tree.leaves(prepare.input_arrays(self, x))[0]))
 
     # Files.
@@ -400,15 +529,45 @@ class Model(Network):
             path: the file, by habit `name.chain`. A crash leaves the old one as it was.
             overwrite: whether a file that is there may be replaced.
             include_optimizer: whether the file keeps what `compile` was given and where training stands.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> from chainrule.layers import Dense
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = pathlib.Path(folder) / "model.chain"
+            ...     Sequential([Input((2,)), Dense(1)]).save(path)
+            ...     path.exists()
+            True
         """
         saving.save_model(self, path, overwrite=overwrite, include_optimizer=include_optimizer)
 
     def save_weights(self, path, overwrite: bool = True) -> None:
-        """Write the weights and running statistics alone, as a safetensors file."""
+        """Write the weights and running statistics alone, as a safetensors file.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> from chainrule.layers import Dense
+            >>> first, second = (Sequential([Input((2,)), Dense(1, name="head")]) for _ in range(2))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     first.save_weights(pathlib.Path(folder) / "weights.safetensors")
+            ...     second.load_weights(pathlib.Path(folder) / "weights.safetensors")
+        """
         saving.save_weights(self, path, overwrite=overwrite)
 
     def load_weights(self, path) -> None:
-        """Take the weights and running statistics from a file of `save_weights`: names and shapes must agree."""
+        """Take the weights and running statistics from a file of `save_weights`: names and shapes must agree.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> from chainrule.layers import Dense
+            >>> first = Sequential([Input((2,)), Dense(1, kernel_initializer="ones")])
+            >>> second = Sequential([Input((2,)), Dense(1)])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     first.save_weights(pathlib.Path(folder) / "weights.safetensors")
+            ...     second.load_weights(pathlib.Path(folder) / "weights.safetensors")
+            >>> second.get_weights()[0].tolist()
+            [[1.0], [1.0]]
+        """
         saving.load_weights(self, path)
 
     # What the methods above share.
@@ -565,6 +724,7 @@ class Sequential(Model):
         layers: the layers; the first may be an `Input`, or have `input_shape=`. Where no shape is given, the model is
             built by the first data it meets.
         name: the name of the model.
+        trainable: whether training changes its weights.
         dtype: its precision, `"float32"` (default) or `"float64"`.
 
     Example:
@@ -583,12 +743,27 @@ class Sequential(Model):
         self._connect_stack()
 
     def add(self, layer) -> None:
-        """Put a layer behind the others."""
+        """Put a layer behind the others.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,))])
+            >>> model.add(Dense(1))
+            >>> model.count_params()
+            3
+        """
         self._append(layer)
         self._connect_stack()
 
     def pop(self) -> LayerView:
-        """Take the last layer off."""
+        """Take the last layer off.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(3), Dense(1)])
+            >>> model.pop().units, model.count_params()
+            (1, 9)
+        """
         if not self._stack:
             raise SettingError("There is no layer to take off.")
         layer = self._stack.pop()

@@ -272,7 +272,7 @@ class CosineDecay(Schedule):
         warmup_target: the rate after the warm-up.
         warmup_steps: the steps of the warm-up.
 
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
+    Reference: Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
 
     Example:
         >>> schedule = CosineDecay(0.0, decay_steps=100, warmup_target=1.0, warmup_steps=10)
@@ -324,7 +324,8 @@ class CosineRestarts(Schedule):
         m_mul: by how much each cycle starts higher (below 1: lower).
         alpha: the least rate as a fraction of `initial_learning_rate`.
 
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017; Keras's `CosineDecayRestarts`.
+    Reference: Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017; Keras's
+    `CosineDecayRestarts`.
 
     Example:
         >>> schedule = CosineRestarts(1.0, first_steps=10)
@@ -384,8 +385,8 @@ class OneCycle(Schedule):
         min_momentum: the momentum where the rate is highest.
         cycle_momentum: whether the schedule sets the momentum at all.
 
-    Smith and Topin, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, 2018; equal to
-    PyTorch's `OneCycleLR`.
+    Reference: Smith and Topin, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
+    2018; equal to PyTorch's `OneCycleLR`.
 
     Example:
         >>> schedule = OneCycle(0.01, total_steps=100)
@@ -441,7 +442,7 @@ class Warmup(Schedule):
         steps: the steps of the rise.
         initial_learning_rate: the rate at step 0.
 
-    Goyal et al., Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 2017.
+    Reference: Goyal et al., Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, 2017.
 
     Example:
         >>> schedule = Warmup(0.1, steps=10)

@@ -94,7 +94,7 @@ def test_softmax_regression_reads_as_in_textbooks():
 
 
 def test_gradients_are_those_of_sympy():
-    model = network(Dense(2, "tanh"), Dense(2, "softplus", kernel_regularizer="l2"), Dense(1))
+    model = network(Dense(2, "tanh", kernel_regularizer="l2"), Dense(1, "softplus"))
     derivation = symbolic.derive(model, "mse")
     values = {symbol: RNG.normal() for symbol in derivation.symbols.values()}
     for path, gradient in derivation.gradients.items():

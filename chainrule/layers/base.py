@@ -56,6 +56,18 @@ class Layer(Configurable):
         trainable: whether training changes its weights (`layer.trainable = False` freezes them).
         input_shape: the shape of one row of input, for the first layer of a `Sequential`: `Dense(8, input_shape=(4,))`.
         dtype: unused by most layers; the precision of a network is set on the network.
+
+    Example:
+        >>> class Scale(Layer):
+        ...     start: float = 1.0
+        ...
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight((input_shape[-1],), initializer=initializers.Constant(self.start))
+        ...
+        ...     def call(self, x):
+        ...         return x * self.factor
+        >>> Scale(3.0)(np.array([[1.0, 2.0]])).tolist()
+        [[3.0, 6.0]]
     """
 
     kind = "layer"

@@ -28,7 +28,7 @@ class Adafactor(Optimizer):
         clip_threshold: the largest root mean square of a step.
         relative_step: whether the rate falls as `1 / sqrt(t)` where it is a number; it always does (as in Keras).
 
-    Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018.
+    Reference: Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, 2018.
 
     Example:
         >>> optimizer, weight = Adafactor(0.1), jnp.array([1.0, 1.0])

@@ -28,8 +28,8 @@ class Adam(Optimizer):
         epsilon: keeps the divisor from 0.
         amsgrad: whether the divisor may only grow.
 
-    Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015; amsgrad: Reddi, Kale and Kumar, On the Convergence
-    of Adam and Beyond, 2018.
+    Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015; amsgrad: Reddi, Kale and Kumar, On
+    the Convergence of Adam and Beyond, 2018.
 
     Example:
         >>> optimizer, weight = Adam(0.1), jnp.array([1.0, 1.0])
@@ -72,7 +72,7 @@ class AdamW(Adam):
         weight_decay: the share of a weight that is lost in an update with rate 1.
         beta_1, beta_2, epsilon, amsgrad: as in `Adam`.
 
-    Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+    Reference: Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
 
     Example:
         >>> optimizer, weight = AdamW(0.125, weight_decay=2.0), jnp.array([1.0, 1.0])
@@ -101,7 +101,7 @@ class Adamax(Optimizer):
         beta_2: how much of the largest magnitude is kept.
         epsilon: keeps the divisor from 0.
 
-    Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, section 7.1.
+    Reference: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, section 7.1.
 
     Example:
         >>> optimizer, weight = Adamax(0.1), jnp.array([1.0, 1.0])
@@ -145,7 +145,7 @@ class Nadam(Optimizer):
         beta_2: how much of the average square is kept.
         epsilon: keeps the divisor from 0.
 
-    Dozat, Incorporating Nesterov Momentum into Adam, 2016.
+    Reference: Dozat, Incorporating Nesterov Momentum into Adam, 2016.
 
     Example:
         >>> optimizer, weight = Nadam(0.1), jnp.array([1.0, 1.0])
@@ -196,7 +196,7 @@ class Lamb(Optimizer):
         beta_2: how much of the average square is kept.
         epsilon: keeps the divisor from 0.
 
-    You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes, 2020.
+    Reference: You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes, 2020.
 
     Example:
         >>> optimizer, weight = Lamb(0.1), jnp.array([2.0, 2.0])

@@ -24,8 +24,8 @@ class RMSprop(Optimizer):
         epsilon: keeps the divisor from 0.
         centered: whether to divide by the variance of the gradient instead of its mean square.
 
-    Tieleman and Hinton, Lecture 6.5 of Neural Networks for Machine Learning, 2012; centered: Graves, Generating
-    Sequences with Recurrent Neural Networks, 2013.
+    Reference: Tieleman and Hinton, Lecture 6.5 of Neural Networks for Machine Learning, 2012; centered: Graves,
+    Generating Sequences with Recurrent Neural Networks, 2013.
 
     Example:
         >>> optimizer, weight = RMSprop(0.1, rho=0.75), jnp.array([1.0, 1.0])
@@ -68,7 +68,8 @@ class Adagrad(Optimizer):
         initial_accumulator_value: what the sum starts from.
         epsilon: keeps the divisor from 0.
 
-    Duchi, Hazan and Singer, Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, 2011.
+    Reference: Duchi, Hazan and Singer, Adaptive Subgradient Methods for Online Learning and Stochastic
+    Optimization, 2011.
 
     Example:
         >>> optimizer, weight = Adagrad(0.1, initial_accumulator_value=0.0), jnp.array([1.0, 1.0])
@@ -107,7 +108,7 @@ class Adadelta(Optimizer):
         rho: how much of the averages is kept.
         epsilon: keeps the divisor from 0, and the first step from being 0.
 
-    Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012.
+    Reference: Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012.
 
     Example:
         >>> optimizer, weight = Adadelta(1.0, rho=0.75, epsilon=0.01), jnp.array([1.0, 1.0])

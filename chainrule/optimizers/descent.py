@@ -18,7 +18,8 @@ class SGD(Optimizer):
         momentum: how much of the last move is kept; 0 keeps no slot in the state.
         nesterov: whether the gradient is taken as if it were one move ahead.
 
-    Sutskever, Martens, Dahl and Hinton, On the Importance of Initialization and Momentum in Deep Learning, 2013.
+    Reference: Sutskever, Martens, Dahl and Hinton, On the Importance of Initialization and Momentum in Deep
+    Learning, 2013.
 
     Example:
         >>> optimizer, weight = SGD(0.1, momentum=0.5), jnp.array(1.0)
@@ -60,7 +61,7 @@ class Lion(Optimizer):
         beta_1: the share of the average gradient in the direction.
         beta_2: how much of the average gradient is kept.
 
-    Chen et al., Symbolic Discovery of Optimization Algorithms, 2023.
+    Reference: Chen et al., Symbolic Discovery of Optimization Algorithms, 2023.
 
     Example:
         >>> optimizer, weight = Lion(0.1), jnp.array([1.0, 1.0])

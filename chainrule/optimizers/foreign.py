@@ -84,7 +84,8 @@ class LBFGS(Optimizer):
         memory_size: how many differences are remembered.
         line_search_steps: the most evaluations of one line search.
 
-    Nocedal and Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5; the implementation is optax's.
+    Reference: Nocedal and Wright, Numerical Optimization, 2006, algorithms 7.4 and 7.5; the implementation is
+    optax's.
 
     Example:
         >>> loss = lambda weight: jnp.sum((weight - 3.0) ** 2)

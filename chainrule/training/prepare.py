@@ -208,7 +208,5 @@ def last_activation(symbol) -> str | None:
     layer = symbol.node.layer
     if layer.__dict__.get("_graph") is not None:
         return last_activation(jax.tree.leaves(layer._graph.outputs)[0])
-    if hasattr(layer, "activation"):
-        return "linear" if layer.activation is None else getattr(layer._activate, "__name__", None)
-    return None
+    return getattr(layer.__dict__.get("_activate"), "__name__", None)
 

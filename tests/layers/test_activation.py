@@ -55,6 +55,13 @@ def test_a_softmax_that_is_sure_and_wrong_still_learns(last):
     assert model.evaluate(x, np.array([1]), verbose=0) == pytest.approx(400.0)
 
 
+def test_a_loss_that_does_not_suit_the_last_layer_is_warned_of():
+    model = cr.Sequential([cr.Input((3,)), Dense(2), Softmax()])
+    model.compile("sgd", cr.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.warns(UserWarning, match="^SparseCategoricalCrossentropy.from_logits=True. takes values before the act"):
+        model.fit(np.ones((4, 3)), np.array([0, 1, 0, 1]), verbose=0)
+
+
 @pytest.mark.parametrize("make, message", [
     (lambda: ReLU(max_value=-1.0), "ReLU: `max_value` must be a number of at least 0; got -1.0."),
     (lambda: ReLU(negative_slope=None), "ReLU: `negative_slope` must be a number of at least 0; got None."),

@@ -171,8 +171,8 @@ def split_tail(x, y: list, sample_weight, share: float):
 def _is_sorted(target: np.ndarray) -> bool:
     """Whether targets stand in order, with more than one value."""
     values = target.argmax(-1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(len(target), -1)[:, 0]
-    steps = np.diff(values)
-    return len(values) > 2 and bool((steps >= 0).all() or (steps <= 0).all()) and values[0] != values[-1]
+    before, after = values[:-1], values[1:]  # compared, because a difference of unsigned numbers is never negative
+    return len(values) > 2 and bool((before <= after).all() or (before >= after).all()) and values[0] != values[-1]
 
 
 def warn_if_unsuited(model, objective: Objective) -> None:

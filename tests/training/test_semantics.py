@@ -105,6 +105,10 @@ def test_sorted_targets_are_warned_of():
         "different values. Shuffle the rows before, or give validation_data.")
 
 
+def test_unsorted_unsigned_labels_are_not_called_sorted():
+    classifier().fit(X, Y.astype("uint8"), verbose=0, validation_split=0.2)  # a warning would be an error here
+
+
 def test_early_stopping_ends_with_the_best_weights_even_when_it_never_fired():
     model = classifier(Dense(64, activation="relu"), optimizer=Adam(0.05))
     stop = EarlyStopping(patience=1000, restore_best_weights=True)

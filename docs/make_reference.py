@@ -212,8 +212,8 @@ def blocks(docstring: str) -> list[tuple[str, str]]:
             found.append(("", [line]))
         else:
             lines.append(line)
-    parts = [(label, "\n".join([lines[0], textwrap.dedent("\n".join(lines[1:]))]).strip("\n"))
-             for label, lines in found if lines]
+    dedented = lambda lines: [lines[0], textwrap.dedent("\n".join(lines[1:]))]
+    parts = [(label, "\n".join(dedented(lines) if label else lines).strip("\n")) for label, lines in found if lines]
     return [(label, text) for label, text in parts if text]
 
 

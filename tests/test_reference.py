@@ -62,7 +62,7 @@ def test_the_page_is_up_to_date(reference):
 
 
 def test_parts_of_a_docstring_become_markdown(reference):
-    text = inspect.cleandoc("""A sentence.
+    text = inspect.cleandoc("""One sentence.
 
         y = a * x
 
@@ -84,6 +84,6 @@ def test_parts_of_a_docstring_become_markdown(reference):
         2
     """)
     assert "\n\n".join(reference.markdown(*block) for block in reference.blocks(text)) == (
-        "A sentence.\n\n```\ny = a * x\n```\n\nMore words.\n\nShapes: `(batch, n)` to the same.\n\n"
+        "One sentence.\n\n```\ny = a * x\n```\n\nMore words.\n\nShapes: `(batch, n)` to the same.\n\n"
         "Arguments:\n\n- `a`: the factor, continued.\n- `b`, `c`: others.\n\n"
         "*Reference:* Somebody, A paper, 1999.\n\n```pycon\n>>> 1 + 1\n2\n```")

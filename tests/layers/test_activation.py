@@ -58,7 +58,7 @@ def test_a_softmax_that_is_sure_and_wrong_still_learns(last):
 def test_a_loss_that_does_not_suit_the_last_layer_is_warned_of():
     model = cr.Sequential([cr.Input((3,)), Dense(2), Softmax()])
     model.compile("sgd", cr.losses.SparseCategoricalCrossentropy(from_logits=True))
-    with pytest.warns(UserWarning, match="^SparseCategoricalCrossentropy.from_logits=True. takes values before the act"):
+    with pytest.warns(UserWarning, match="^SparseCategoricalCrossentropy.from_logits=True. takes values before"):
         model.fit(np.ones((4, 3)), np.array([0, 1, 0, 1]), verbose=0)
 
 

@@ -101,7 +101,7 @@ class Call:
                 error.add_note(f"This happened in {layer.describe(path)}, called on {describe_arrays(inputs)}.")
             raise
         if mask is not None:
-            self._keep_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
+            self.set_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
         if getattr(bound, "activity_regularizer", None) is not None:
             self.losses.append(self._activity_penalty(bound.activity_regularizer, outputs))
         if self.observe is not None:
@@ -149,16 +149,13 @@ class Call:
             return None
         return found[0] if len(found) == 1 else found
 
-    def _keep_mask(self, outputs, mask) -> None:
+    def set_mask(self, outputs, mask) -> None:
+        """Say which entries of an output are real; layers after it receive this."""
         if mask is not None:
             leaves = jax.tree.leaves(outputs)
             masks = mask if isinstance(mask, (list, tuple)) else [mask] * len(leaves)
             for leaf, its_mask in zip(leaves, masks, strict=False):
                 self._masks[id(leaf)] = (leaf, its_mask)  # the array is kept, so that its id stays its own
-
-    def set_mask(self, outputs, mask) -> None:
-        """Say which entries of an output are real; layers after it receive this."""
-        self._keep_mask(outputs, mask)
 
     def add_loss(self, loss) -> None:
         """Add a scalar to the training loss."""

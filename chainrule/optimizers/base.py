@@ -1,6 +1,5 @@
 """What every optimiser is: settings, a rule for one array of weights, and what surrounds the rule."""
 import dataclasses
-import inspect
 import re
 from collections.abc import Callable
 from numbers import Real
@@ -85,8 +84,6 @@ class Optimizer(Configurable):
     def __setattr__(self, name, value):
         self._check(name, value)
         super().__setattr__(name, value)
-        if "_arguments" in self.__dict__ and name in inspect.signature(type(self).__init__).parameters:
-            self._arguments[name] = value  # a default that was changed later is saved too
 
     def _check(self, name: str, value) -> None:
         """Raises where a setting has a value it cannot have."""

@@ -1,7 +1,9 @@
 """Networks that are trained: `Model`, `Sequential`. A thin front over the graph and the compiled program."""
+import contextlib
+import dataclasses
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ from chainrule.callbacks.history import Recorder
 from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, resolve_verbosity
 from chainrule.configuration import Configurable
 from chainrule.data import arrays
+from chainrule.data.source import Source
 from chainrule.errors import DataError, NotReadyError, SettingError
 from chainrule.layers.base import Layer
 from chainrule.layers.binding import (
@@ -40,6 +43,10 @@ from chainrule.training.fit import Fit, Pace, floats
 from chainrule.training.history import History
 from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size
 from chainrule.training.program import RunState, TrainingProgram
+from chainrule.training.stream import Stream, check_source, chunk_steps, in_memory, inputs_ahead, known_class_weight
+
+_MOST_CLASSES = 100_000
+_LONGEST_CLASS_NAME = 200
 
 
 class Model(Network):
@@ -218,6 +225,24 @@ class Model(Network):
     # Looking at it.
 
     @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes in the order of the outputs, kept in the model's file; `None` where none were set.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(2, activation="softmax")])
+            >>> model.class_names = ["cat", "dog"]
+            >>> model.class_names[int(model.predict(np.zeros((1, 2))).argmax())]
+            'cat'
+        """
+        names = self.__dict__.get("_class_names")
+        return None if names is None else list(names)
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        self.__dict__["_class_names"] = None if names is None else check_class_names(names)
+
+    @property
     def layers(self) -> list[LayerView]:
         """The layers in order, each as seen from this model."""
         return [LayerView(self, name, layer) for name, layer in self.sublayers().items()]
@@ -317,7 +342,8 @@ class Model(Network):
         """Train the model.
 
         Args:
-            x: inputs: an array, or a list or dict of arrays for several inputs.
+            x: inputs: an array, or a list or dict of arrays for several inputs; or a `Source`, which gives both x and y
+                and may be bigger than memory.
             y: targets: an array, or a list or dict for several outputs.
             batch_size: rows a step, 32 by default. The last short batch counts exactly.
             epochs: where to end (with `initial_epoch` 5 and `epochs` 8, three epochs are trained).
@@ -325,7 +351,7 @@ class Model(Network):
                 notebooks, 2 elsewhere.
             callbacks: objects with the methods of `Callback`.
             validation_split: the share of rows, taken from the end before any shuffling, to validate on.
-            validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on instead.
+            validation_data: `(x, y)`, `(x, y, sample_weight)` or a `Source` to validate on instead.
             shuffle: whether each epoch has an order of its own.
             class_weight: weights of labels in the loss, a dict or `"balanced"`; by output for several.
             sample_weight: weights of rows in loss and metrics; only their proportions matter.
@@ -352,28 +378,27 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
-        with precision(self.dtype):
-            self._ensure_built(x)
+        with precision(self.dtype), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
-            objective, count = self._objective(x, y, warn=True)
-            data = self._batch(objective, x, y, count, sample_weight, class_weight)
-            batches = self._batches(objective, count, batch_size, shuffle=shuffle)
-            validation_batches, validation = None, None
+            prepared = self._prepared(x, y, sample_weight, class_weight, batch_size, shuffle, epochs, warn=True)
+            objective, batches, data = readers.enter_context(prepared)
+            validation_batches, validation, judge = None, None, None
             if held_out is not None:
-                _, held_count = self._objective(*held_out[:2])
-                validation = self._batch(objective, *held_out[:2], held_count, held_out[2])
-                validation_batches = self._batches(objective, held_count, validation_batch_size or batch_size)
+                _, validation_batches, validation = readers.enter_context(
+                    self._prepared(*held_out, batch_size=validation_batch_size or batch_size))
+                if validation_batches.chunk:
+                    judge, validation_batches = self._evaluation(objective, validation_batches), None
             program, pace = self._program(objective, batches, validation_batches)
             weights, state = self.variables(0 if seed is None else seed)
             run = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
-                "epochs": epochs, "steps": batches.steps, "samples": count, "batch_size": batches.size,
+                "epochs": epochs, "steps": batches.steps, "samples": batches.count, "batch_size": batches.size,
                 "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
             display = TrainingProgress(history.params["verbose"])
             events = Events([*_as_list(callbacks), Recorder(history), display], self, history.params)
             self._check_rate_is_set_once(events)
             self.__dict__.update(stop_training=False, history=history)
-            Fit(self, program, data, validation, events, epochs, validation_freq, pace).run(run)
+            Fit(self, program, data, validation, events, epochs, validation_freq, pace, judge).run(run)
         return history
 
     def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose="auto", sample_weight=None,
@@ -398,28 +423,21 @@ class Model(Network):
             {'loss': 4.0, 'mae': 2.0}
         """
         self._require_compiled("evaluate")
-        with precision(self.dtype):
-            self._ensure_built(x)
-            x = prepare.input_arrays(self, x)
-            y = prepare.target_arrays(self.output_names, y)
-            objective, count = self._objective(x, y)
-            data = self._batch(objective, x, y, count, sample_weight)
-            batches = self._batches(objective, count, batch_size)
+        with precision(self.dtype), contextlib.ExitStack() as readers:
+            x, y = in_memory(x, y, sample_weight)
+            prepared = self._prepared(*self._arrays(x, y), sample_weight, batch_size=batch_size, epochs=1)
+            objective, batches, data = readers.enter_context(prepared)
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
-                            {"steps": batches.steps, "samples": count, "verbose": resolve_verbosity(verbose)})
-            evaluation = self._cached(("evaluate", batches, tuple(None if t is None else t.ndim for t in y)),
-                                      lambda: Evaluation(objective, batches))
+                            {"steps": batches.steps, "samples": batches.count, "verbose": resolve_verbosity(verbose)})
+            evaluation = self._evaluation(objective, batches)
             weights, state = self.variables()
             loss_weights = {output.name: np.asarray(output.loss_weight, self.dtype) for output in objective.outputs}
             by_batches = events.wants("on_test_batch_begin", "on_test_batch_end")
-            stride = 1 if by_batches else batches.steps
-            sums = evaluation.start()
             events.on_test_begin()
-            for step in range(0, batches.steps, stride):
+            for step, part in evaluation.parts(weights, state, loss_weights, data, one_by_one=by_batches):
                 if by_batches:
                     events.on_test_batch_begin(step)
-                sums, figures = evaluation.part(weights, state, loss_weights, data, sums, np.int32(step),
-                                                np.int32(step + stride))
+                figures = part()
                 if by_batches:
                     events.on_test_batch_end(step, logs=floats(figures))
             figures = floats({name: figures[name] for name in objective.names()})
@@ -441,6 +459,9 @@ class Model(Network):
             >>> model.predict(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
             [[3.0], [7.0]]
         """
+        if isinstance(x, Source):
+            check_source(x, None, None)
+            return concatenate([self.predict(part, batch_size, verbose, callbacks) for part in inputs_ahead(x)])
         with precision(self.dtype):
             self._ensure_built(x)
             x = prepare.input_arrays(self, x)
@@ -618,21 +639,55 @@ class Model(Network):
             raise
 
     def _divide(self, x, y, sample_weight, validation_split, validation_data):
-        """Training data and validation data, as arrays."""
-        x, y = prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+        """Training data and validation data, as arrays or as sources that are streamed."""
+        x, y = self._arrays(*in_memory(x, y, sample_weight))
         if validation_data is not None:
+            if isinstance(validation_data, Source):
+                validation_data = validation_data, None
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
                 raise SettingError(
-                    f"validation_data is (x, y) or (x, y, sample_weight); got {type(validation_data).__name__}.")
+                    f"validation_data is (x, y), (x, y, sample_weight) or a source; got "
+                    f"{type(validation_data).__name__}.")
             held_x, held_y, *weight = validation_data
-            held = (prepare.input_arrays(self, held_x), prepare.target_arrays(self.output_names, held_y),
-                    weight[0] if weight else None)
-            return x, y, sample_weight, held
+            weight = weight[0] if weight else None
+            return x, y, sample_weight, (*self._arrays(*in_memory(held_x, held_y, weight)), weight)
+        if validation_split and isinstance(x, Source):
+            kept, held = prepare.split_source_tail(x, validation_split)
+            return *kept, held
         if validation_split:
             arrays.check_lengths({f"part {i}": leaf for i, leaf in enumerate(jax.tree.leaves((x, y)))})
             kept, held = prepare.split_tail(x, y, sample_weight, validation_split)
             return *kept, held
         return x, y, sample_weight, None
+
+    def _arrays(self, x, y):
+        """Inputs and targets as arrays, in the structure that the network takes; a source as it is."""
+        if isinstance(x, Source):
+            self._ensure_built(x.rows(np.arange(1))[0])
+            return x, y
+        self._ensure_built(x)
+        return prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+
+    def _prepared(self, x, y, sample_weight=None, class_weight=None, batch_size=None, shuffle=False, epochs=None,
+                  warn=False):
+        """What a program runs over: the objective, the division into batches, and the data, for use in a `with`."""
+        if not isinstance(x, Source):
+            objective, count = self._objective(x, y, warn)
+            data = self._batch(objective, x, y, count, sample_weight, class_weight)
+            return contextlib.nullcontext((objective, self._batches(objective, count, batch_size, shuffle), data))
+        class_weight = known_class_weight(x, class_weight)
+
+        def make(rows):
+            inputs, targets = self._arrays(*rows)
+            objective, count = self._objective(inputs, targets)
+            return self._batch(objective, inputs, targets, count, class_weight=class_weight, relative=False)
+
+        objective, _ = self._objective(*self._arrays(*x.rows(np.arange(1))), warn)
+        batches = self._batches(objective, len(x), batch_size, shuffle)
+        return Stream(x, objective, dataclasses.replace(batches, chunk=chunk_steps(x, batches.size)), make, epochs)
+
+    def _evaluation(self, objective, batches) -> Evaluation:
+        return self._cached(("evaluate", id(objective), batches), lambda: Evaluation(objective, batches))
 
     def _objective(self, x, y: list, warn: bool = False):
         """Loss and metrics for data, checked against them, and the number of rows."""
@@ -914,6 +969,28 @@ def _check_metrics(chosen) -> None:
     for identifier in jax.tree.leaves(chosen, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
         if isinstance(identifier, str) and identifier not in ("accuracy", "acc"):
             metrics.get(identifier)
+
+
+def check_class_names(names) -> list[str]:
+    """Raise where names of classes could not be kept in a file and printed."""
+    found = list(names) if isinstance(names, (list, tuple, np.ndarray)) else []
+    if not 0 < len(found) <= _MOST_CLASSES:
+        raise SettingError(f"class_names is a list of names, 1 to {_MOST_CLASSES:,}, or None; got {_shortened(names)}.")
+    for name in found:
+        if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_CLASS_NAME or not _is_text(name):
+            raise SettingError(f"A name of a class is text of 1 to {_LONGEST_CLASS_NAME} characters; got "
+                               f"{_shortened(name)}.")
+    return [str(name) for name in found]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written: one made of a file's name may hold bytes that are no characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _shortened(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_whole(name: str, value, minimum: int) -> int:

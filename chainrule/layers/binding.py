@@ -56,6 +56,7 @@ class Call:
         self.settings, self.dtype, self.declaring = settings or {}, dtype, declaring
         self.new_state = jax.tree.map(lambda leaf: leaf, state)  # a copy of the dicts, not of the arrays
         self.losses: list[jax.Array] = []
+        self.mixings: list[tuple[jax.Array, jax.Array]] = []
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
         self._paths = layer_paths(root)
         self._frozen = frozen_paths(root)
@@ -160,6 +161,16 @@ class Call:
     def add_loss(self, loss) -> None:
         """Add a scalar to the training loss."""
         self.losses.append(loss)
+
+    def mix_targets(self, partner, share) -> None:
+        """Say that each row now is a mixture of itself and another row of the batch, so that the loss mixes too.
+
+        Args:
+            partner: `(batch,)`, the number of the other row.
+            share: `(batch,)`, from 0 to 1, how much of the row is its own. Its loss becomes
+                `share * loss(own target) + (1 - share) * loss(partner's target)`.
+        """
+        self.mixings.append((partner, share))
 
     def _next_key(self, path: str):
         """The key for the next use of a layer: its own by name, so that adding a layer moves no other's numbers."""

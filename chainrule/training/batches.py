@@ -18,12 +18,15 @@ class Batches:
         shuffle: whether each epoch has an order of its own.
         tail: how a short last batch keeps its shape: `"mask"` pads it and says which rows are real, `"own"` gives it a
             step of its own shape. The first compiles one step, the second is exact for any layer.
+        chunk: for data that come in pieces, the number of batches in a piece; 0 where all data are there. The rows of
+            a piece stand in the order of the epoch already.
     """
 
     count: int
     size: int
     shuffle: bool = False
     tail: Literal["mask", "own"] = "mask"
+    chunk: int = 0
 
     @property
     def steps(self) -> int:
@@ -34,6 +37,10 @@ class Batches:
     def rest(self) -> int:
         """The rows of the short last batch; 0 where the last is full."""
         return self.count % self.size
+
+    def chunk_end(self, step: int) -> int:
+        """The step after the last of the piece of data that a step is in."""
+        return min((step // self.chunk + 1) * self.chunk, self.steps) if self.chunk else self.steps
 
     def order(self, key, epoch) -> jax.Array:
         """The order of the rows in an epoch, padded to whole batches."""
@@ -59,20 +66,25 @@ class Batches:
         """
         if not self.rest or self.tail == "mask":
             return use(self.full(data, rows, step))
-        last = lambda: use(_gather(data, rows[(self.steps - 1) * self.size : self.count]))
+        last = lambda: use(self._take(data, rows, self.steps - 1, self.rest))
         if self.steps == 1:
             return last()
         return lax.cond(step == self.steps - 1, last, lambda: use(self.full(data, rows, step)))
 
     def full(self, data: Batch, rows, step) -> Batch:
         """The batch of a step at its full size, padded rows marked where there may be some."""
-        batch = _gather(data, lax.dynamic_slice(rows, (step * self.size,), (self.size,)))
+        batch = self._take(data, rows, step, self.size)
         if not self.rest or self.tail == "own":
             return batch
         return batch._replace(rows=step * self.size + jnp.arange(self.size) < self.count)
 
-
-def _gather(data: Batch, rows) -> Batch:
-    take = lambda array: array.at[rows].get(mode="promise_in_bounds", unique_indices=False)
-    gathered = jax.tree.map(take, data._replace(mean_weights=()))
-    return gathered._replace(mean_weights=data.mean_weights)
+    def _take(self, data: Batch, rows, step, count: int) -> Batch:
+        """The first `count` rows of the batch of a step."""
+        if self.chunk:
+            start = (step % self.chunk) * self.size
+            take = lambda array: lax.dynamic_slice_in_dim(array, start, count)
+        else:
+            chosen = lax.dynamic_slice(rows, (step * self.size,), (count,))
+            take = lambda array: array.at[chosen].get(mode="promise_in_bounds", unique_indices=False)
+        taken = jax.tree.map(take, data._replace(mean_weights=()))
+        return taken._replace(mean_weights=data.mean_weights)

@@ -10,7 +10,9 @@ from chainrule.errors import NotFiniteError
 from chainrule.layers.binding import Call
 from chainrule.training.events import Events
 from chainrule.training.objective import Batch
+from chainrule.training.predict import Evaluation
 from chainrule.training.program import Numbers, Progress, RunState, TrainingProgram
+from chainrule.training.stream import Stream
 
 # How long one call of the program should take: short enough for Ctrl-C and progress, long enough to cost nothing.
 SEGMENT_SECONDS = 0.5
@@ -47,22 +49,23 @@ class Fit:
     Attributes:
         model: told to hold the present arrays before callbacks see it.
         program: the compiled loop.
-        data, validation: on the device.
+        data, validation: on the device, or streams.
         events: the callbacks.
         epochs: where to end.
         validation_every: validate after every so many epochs.
         pace: kept between fits of the same program.
-        parameters: for callbacks.
+        judge: the evaluation of validation data that are streamed.
     """
 
     model: Any
     program: TrainingProgram
-    data: Batch
-    validation: Batch | None
+    data: Batch | Stream
+    validation: Batch | Stream | None
     events: Events
     epochs: int
     validation_every: int
     pace: Pace
+    judge: Evaluation | None = None
 
     def run(self, run: RunState) -> RunState:
         """Train to the end, or until a callback stops it; the state that is reached."""
@@ -91,7 +94,8 @@ class Fit:
                 epoch, fresh = epoch_before + ended, ended > 0
                 logs = jax.device_get(progress.logs) if ended else {}
                 for row in range(ended):
-                    figures = self._figures(epoch_before + row, {name: logs[name][row] for name in logs})
+                    figures = {name: logs[name][row] for name in logs} | self._judged(run, epoch_before + row)
+                    figures = self._figures(epoch_before + row, figures)
                     run = self._end_epoch(run, epoch_before + row, figures, last=row == ended - 1)
                 if not ended:
                     for callback in events.callbacks:
@@ -113,17 +117,32 @@ class Fit:
         if self._by_batches:
             return 1
         left = (self.epochs - epoch) * steps - step
-        if self.events.watched:
-            left = steps - step
+        if self.events.watched or isinstance(self.validation, Stream) or isinstance(self.data, Stream):
+            left = self.program.batches.chunk_end(step) - step
         return max(1, min(self.pace.steps, left))
 
     def _advance(self, run: RunState, steps: int) -> tuple[RunState, Progress]:
+        data = self._data_at(run)
+        validation = None if isinstance(self.validation, Stream) else self.validation
         start = time.perf_counter()
         run, progress = self.program.compiled(
-            run, self.numbers(), self.data, self.validation, np.int32(steps), np.int32(self.validation_every))
+            run, self.numbers(), data, validation, np.int32(steps), np.int32(self.validation_every))
         jax.block_until_ready(progress)
         self.pace.learn(steps, time.perf_counter() - start)
         return run, progress
+
+    def _data_at(self, run: RunState) -> Batch:
+        """The rows that the next step is taken from."""
+        return self.data.at(run.key, int(run.epoch), int(run.step)) if isinstance(self.data, Stream) else self.data
+
+    def _judged(self, run: RunState, epoch: int) -> dict[str, Any]:
+        """The figures on validation data that are streamed; the program itself sees to those on the device."""
+        if not isinstance(self.validation, Stream) or (epoch + 1) % self.validation_every:
+            return {}
+        loss_weights = self.numbers().loss_weights
+        for _, part in self.judge.parts(run.weights, run.state, loss_weights, self.validation):
+            figures = part()
+        return {f"val_{name}": figure for name, figure in figures.items()}
 
     def numbers(self) -> Numbers:
         """The numbers as they stand now, callbacks' changes included."""
@@ -186,7 +205,7 @@ class Fit:
         """Which layer first put out NaN or infinity in the step that follows."""
         batches, objective = self.program.batches, self.program.objective
         order = run.order if int(run.step) else batches.order(run.key, run.epoch)
-        batch = batches.full(self.data, order, run.step)
+        batch = batches.full(self._data_at(run), order, run.step)
         key = self.program.step_key(run)
         found = []
 

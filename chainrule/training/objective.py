@@ -87,26 +87,26 @@ class Objective:
         leaves = jax.tree.leaves(predictions)
         count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.dtype)
         loss_sums, metric_sums, total = {}, {}, jnp.zeros((), self.dtype)
+        parts = _mixed(batch, call.mixings)
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)
             if output.loss is not None:
-                mask = _both(mask, output.loss.mask(*output.loss.align(batch.y[index], prediction)))
-                values = _loss_values(output.loss, batch.y[index], prediction, call)
-                weight = _entry_weights(values, batch.loss_weights[index], mask, batch.rows)
-                weighted, entries = _weighted_sum(values, weight), _entry_count(values, mask, batch.rows)
+                weighted, weight_sum, entries = _loss_sums(output.loss, index, prediction, call, mask, parts)
                 mean = 1.0 if batch.loss_weights[index] is None else batch.mean_weights[index]
                 factor = output.loss_weight if loss_weights is None else loss_weights[output.name]
                 scale = 1.0 if output.loss.reduction == "sum" else entries * mean
                 total = total + factor * weighted / scale
-                weight_sum = entries if batch.loss_weights[index] is None else weight.sum()
                 if output.loss.reduction == "sum":
-                    weight_sum = jnp.ones((), values.dtype)  # a sum over rows is reported as one, batch by batch
+                    weight_sum = jnp.ones((), weighted.dtype)  # a sum over rows is reported as one, batch by batch
                 before = sums["losses"][output.name]
                 loss_sums[output.name] = {"sum": before["sum"] + weighted, "weight": before["weight"] + weight_sum}
-            row_weights = _metric_weights(prediction, batch.metric_weights[index], mask, batch.rows)
-            metric_sums[output.name] = {
-                name: metric.add(sums["metrics"][output.name][name], batch.y[index], prediction, row_weights)
-                for name, metric in output.metrics.items()}
+            metric_sums[output.name] = sums["metrics"][output.name]
+            for part, share in parts if output.metrics else ():
+                its_mask = _both(mask, _target_mask(output.loss, part.y[index], prediction))
+                row_weights = _metric_weights(prediction, part.metric_weights[index], its_mask, batch.rows, share)
+                metric_sums[output.name] = {
+                    name: metric.add(metric_sums[output.name][name], part.y[index], prediction, row_weights)
+                    for name, metric in output.metrics.items()}
         penalties = [term for term in [penalty(self.network, weights, settings), *call.losses] if term is not None]
         extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.dtype)
         sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count,
@@ -172,6 +172,49 @@ def _both(first, second):
     return first & second
 
 
+def _mixed(batch: Batch, mixings) -> list[tuple[Batch, Any]]:
+    """What the rows of a batch are held against, and by which share of each row; `None` for all of it.
+
+    That is each row's own target; where layers have mixed rows (MixUp), those of its partners too, and each mixing
+    doubles the parts.
+    """
+    if not mixings:
+        return [(batch, None)]
+    count = len(jax.tree.leaves(batch.x)[0])
+    parts = [(jnp.arange(count), 1)]
+    for partner, share in mixings:
+        shared = [jnp.broadcast_to(before, share.shape).astype(share.dtype) for _, before in parts]
+        parts = [(rows, before * share) for (rows, _), before in zip(parts, shared, strict=True)] + [
+            (rows[partner], before[partner] * (1 - share)) for (rows, _), before in zip(parts, shared, strict=True)]
+    return [(_held_against(batch, rows), share) for rows, share in parts]
+
+
+def _held_against(batch: Batch, rows) -> Batch:
+    """A batch whose targets and weights are those of other rows."""
+    take = lambda tree: jax.tree.map(lambda array: array[rows], tree)
+    return batch._replace(y=take(batch.y), loss_weights=take(batch.loss_weights),
+                          metric_weights=take(batch.metric_weights))
+
+
+def _loss_sums(loss: Loss, index: int, prediction, call: Call, mask, parts):
+    """The weighted sum of a loss over a batch, the sum of the weights, and how many values count."""
+    sums = []
+    for part, share in parts:
+        its_mask = _both(mask, _target_mask(loss, part.y[index], prediction))
+        values = _loss_values(loss, part.y[index], prediction, call)
+        weight = _entry_weights(values, part.loss_weights[index], its_mask, part.rows, share)
+        entries = _entry_count(values, its_mask, part.rows, share)
+        sums.append((_weighted_sum(values, weight), entries if weight is None else weight.sum(), entries))
+    weighted, weight_sum, entries = (sum(terms[1:], terms[0]) for terms in zip(*sums, strict=True))
+    entries = jnp.maximum(entries, 1)
+    return weighted, entries if parts[0][0].loss_weights[index] is None else weight_sum, entries
+
+
+def _target_mask(loss: Loss | None, target, prediction):
+    """Which targets count: a loss may leave out a class."""
+    return None if loss is None else loss.mask(*loss.align(target, prediction))
+
+
 def _loss_values(loss: Loss, target, prediction, call: Call):
     """The loss of each row. A cross-entropy of a softmax or sigmoid is computed from what went into it.
 
@@ -188,9 +231,9 @@ def _loss_values(loss: Loss, target, prediction, call: Call):
     return loss.values(target, prediction)
 
 
-def _entry_weights(values, row_weights, mask, rows):
-    """The weight of each loss value: rows' weights times mask times real rows; `None` where all count once."""
-    factors = [_spread(factor, values) for factor in (row_weights, mask, rows) if factor is not None]
+def _entry_weights(values, *factors):
+    """The weight of each loss value, a product of factors (rows' weights, masks); `None` where all count once."""
+    factors = [_spread(factor, values) for factor in factors if factor is not None]
     if not factors:
         return None
     product = factors[0].astype(values.dtype)
@@ -209,15 +252,15 @@ def _weighted_sum(values, weight):
     return values.sum() if weight is None else jnp.where(weight == 0, 0, values * weight).sum()
 
 
-def _entry_count(values, mask, rows):
+def _entry_count(values, *factors):
     """How many values are real."""
-    real = _entry_weights(values, None, mask, rows)
-    return jnp.asarray(values.size, values.dtype) if real is None else jnp.maximum(real.sum(), 1)
+    real = _entry_weights(values, *factors)
+    return jnp.asarray(values.size, values.dtype) if real is None else real.sum()
 
 
-def _metric_weights(prediction, row_weights, mask, rows):
-    """Weights for metrics, one a row (or a step); `None` where all count once."""
-    factors = [factor for factor in (row_weights, mask, rows) if factor is not None]
+def _metric_weights(prediction, *factors):
+    """Weights for metrics, one a row (or a step), a product of factors; `None` where all count once."""
+    factors = [factor for factor in factors if factor is not None]
     if not factors:
         return None
     rank = max(factor.ndim for factor in factors)

@@ -1,5 +1,6 @@
 """Evaluation and prediction outside of training: compiled once, for any number of rows."""
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,25 @@ class Evaluation:
             return sums, self.objective.results(sums, loss_weights)
 
         return jax.jit(add_batches)
+
+    def parts(self, weights: Tree, state: Tree, loss_weights, data, one_by_one: bool = False) -> Iterator:
+        """The steps to take over data or a stream: `(step, go)`, where `go()` gives the figures so far.
+
+        Args:
+            one_by_one: whether to stop after every batch.
+        """
+        sums, step = self.start(), 0
+
+        def go(stop):
+            nonlocal sums
+            there = data.at(np.zeros(2, np.uint32), 0, step) if self.batches.chunk else data
+            sums, figures = self.part(weights, state, loss_weights, there, sums, np.int32(step), np.int32(stop))
+            return figures
+
+        while step < self.batches.steps:
+            stop = step + 1 if one_by_one else self.batches.chunk_end(step)
+            yield step, functools.partial(go, stop)
+            step = stop
 
     def start(self) -> Tree:
         """The sums before any batch."""

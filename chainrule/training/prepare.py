@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from chainrule.data import arrays
+from chainrule.data.source import Source
 from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameError, did_you_mean
 from chainrule.network.graph import check_shape
 from chainrule.training.objective import Batch, Objective
@@ -145,6 +146,14 @@ def _weights_by_output(sample_weight, names: list[str]) -> list:
 
 def _is_by_output(class_weight, names: list[str]) -> bool:
     return isinstance(class_weight, Mapping) and bool(class_weight) and all(key in names for key in class_weight)
+
+
+def split_source_tail(source: Source, share: float):
+    """As `split_tail`, for rows that are streamed."""
+    rows = np.arange(len(source))
+    labels = [] if source.labels is None else [np.asarray(source.labels)]
+    (kept, _, _), (held, _, _) = split_tail(rows, labels, None, share)
+    return (source.subset(kept), None, None), (source.subset(held), None, None)
 
 
 def split_tail(x, y: list, sample_weight, share: float):

@@ -1,0 +1,126 @@
+"""Data that come in pieces: a source read chunk by chunk, the next one while this one is trained on."""
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+from chainrule.data.source import Source, leaves
+from chainrule.errors import DataError
+from chainrule.precision import precision
+from chainrule.training.batches import Batches
+from chainrule.training.objective import Batch, Objective
+
+# What a chunk should hold: enough that reading and training overlap, little enough that two of them fit anywhere.
+CHUNK_BYTES = 64 << 20
+
+
+class Stream:
+    """The chunks of a source in the order of the run that asks for them.
+
+    The order is that of a fit in memory, so both train on the same batches.
+
+    Args:
+        source: where rows are read from.
+        objective: loss and metrics.
+        batches: the division into batches and chunks; `batches.chunk` is not 0.
+        make: turns what the source gives for some rows into a checked `Batch`.
+        epochs: after how many nothing more is read ahead; `None` where there is no end.
+    """
+
+    def __init__(self, source: Source, objective: Objective, batches: Batches, make: Callable[[tuple], Batch],
+                 epochs: int | None = None):
+        self.source, self.objective, self.batches, self.make, self.epochs = source, objective, batches, make, epochs
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream")
+        self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
+        self._orders: dict[int, np.ndarray] = {}
+        self._order = jax.jit(batches.order)
+
+    def __enter__(self) -> tuple[Objective, Batches, "Stream"]:
+        return self.objective, self.batches, self
+
+    def __exit__(self, *_) -> None:
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._chunks.clear()
+
+    def at(self, key, epoch: int, step: int) -> Batch:
+        """The chunk that the step of an epoch is in. That which follows is read in the meantime."""
+        epoch = epoch if self.batches.shuffle else 0  # every epoch is the same, and its first chunk follows its last
+        place = epoch, step // self.batches.chunk
+        wanted = [place]
+        if self.batches.chunk_end(step) < self.batches.steps:
+            wanted.append((epoch, place[1] + 1))
+        elif not self.batches.shuffle or self.epochs is None or epoch + 1 < self.epochs:
+            wanted.append((epoch + self.batches.shuffle, 0))
+        self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, self._rows(key, *at))
+                        for at in wanted}
+        return self._chunks[place].result()
+
+    def _rows(self, key, epoch: int, chunk: int) -> np.ndarray:
+        """Which rows a chunk holds."""
+        if epoch not in self._orders:
+            order = np.asarray(self._order(key, epoch))[: self.batches.count]
+            self._orders = {number: rows for number, rows in self._orders.items() if number == epoch - 1}
+            self._orders[epoch] = order
+        size = self.batches.chunk * self.batches.size
+        return self._orders[epoch][chunk * size : (chunk + 1) * size]
+
+    def _read(self, rows: np.ndarray) -> Batch:
+        """A chunk at its full size; a short last one has its last row repeated."""
+        missing = self.batches.chunk * self.batches.size - len(rows)
+        with precision(self.objective.dtype):  # which a thread does not inherit
+            batch = self.make(self.source.rows(rows))
+            if not missing:
+                return batch
+            padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]),
+                                  batch._replace(mean_weights=()))
+            return jax.device_put(padded._replace(mean_weights=batch.mean_weights))
+
+
+def chunk_steps(source: Source, size: int) -> int:
+    """How many batches of `size` rows a chunk holds."""
+    row = sum(np.asarray(leaf).nbytes for leaf in leaves(source.rows(np.arange(1))))
+    return max(1, min(CHUNK_BYTES // max(row * size, 1), -(-len(source) // size)))
+
+
+def inputs_ahead(source: Source) -> Iterator:
+    """The inputs of all rows in order, chunk by chunk, the next one read while this one is used."""
+    size = chunk_steps(source, 1)
+    parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream") as reader:
+        coming = reader.submit(source.rows, parts[0])
+        for rows in [*parts[1:], None]:
+            present = coming.result()
+            coming = None if rows is None else reader.submit(source.rows, rows)
+            yield present[0]
+
+
+def check_source(source: Source, y, sample_weight) -> None:
+    """Raise where a source is given together with what it brings itself, or holds nothing."""
+    if y is not None:
+        raise DataError(f"x is a {type(source).__name__}, which gives x and y itself: leave y out.")
+    if sample_weight is not None:
+        raise DataError(f"x is a {type(source).__name__}, and rows of a source have no sample_weight: weigh classes by "
+                        f"class_weight, or load the rows and give arrays: x, y = source.load().")
+    if not len(source):
+        raise DataError(f"The {type(source).__name__} has no rows.")
+
+
+def known_class_weight(source: Source, class_weight):
+    """Class weights that do not depend on which rows are looked at: `"balanced"` by the labels of all rows."""
+    if class_weight is None or isinstance(class_weight, Mapping):
+        return class_weight
+    if source.labels is None:
+        raise DataError(f"class_weight={class_weight!r} needs the labels of all rows, and the {type(source).__name__} "
+                        f"does not know them. Give a dict of labels and weights.")
+    known, counts = np.unique(source.labels, return_counts=True)
+    return {int(label): len(source) / (len(known) * count) for label, count in zip(known, counts, strict=True)}
+
+
+def in_memory(x, y, sample_weight) -> tuple:
+    """A source that fits into memory as its arrays; anything else as it is."""
+    if isinstance(x, Source):
+        check_source(x, y, sample_weight)
+        if x.fits_in_memory:
+            x, y = x.load()
+    return x, y

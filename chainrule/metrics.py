@@ -5,6 +5,7 @@ The sums of two halves are the sums of the whole, so the number does not depend 
 three are pure functions; a row of weight 0 counts for nothing, whatever its values. The same object also has Keras's
 face, which keeps sums of its own: `update_state`, `result`, `reset_state`.
 """
+import math
 from collections.abc import Callable
 from dataclasses import field
 from types import MappingProxyType
@@ -44,6 +45,7 @@ class Metric(Comparison):
 
     kind = "metric"
     greater_is_better = None
+    keeps_rows = False  # whether `zeros` takes `rows`, the number of rows that are coming, where all are in memory
     _sums = None  # of the stateful face
 
     def zeros(self, output_shape=None) -> dict[str, jax.Array]:
@@ -605,15 +607,19 @@ def _columns(output_shape) -> int:
 # Curves and calibration
 
 
+_STREAM_THRESHOLDS = 4096  # where not all outputs can be kept
+
+
 class AUC(Metric):
     """The area under the curve of recall over false alarms (`"ROC"`), or of precision over recall (`"PR"`).
 
-    Outputs are counted in `num_thresholds - 1` bins of equal width between 0 and 1. For ROC, pairs in the same bin
-    count half, so the area is off by at most `sum over bins of P[b] * N[b] / (2 * P * N)` for the weights `P` of ones
-    and `N` of zeros. `exact_auc` has no such error, but needs all outputs at once.
+    With every output as a threshold it is exact but for rounding: by hand, and in `fit` and `evaluate` over data in
+    memory. Over a stream, and where `num_thresholds` is given, outputs are counted in `num_thresholds - 1` bins of
+    equal width between 0 and 1. For ROC, pairs in the same bin then count half, so the area is off by at most
+    `sum over bins of P[b] * N[b] / (2 * P * N)` for the weights `P` of ones and `N` of zeros.
 
     Args:
-        num_thresholds: how many thresholds there are.
+        num_thresholds: how many thresholds there are; `None` for every output, or 4096 over a stream.
         curve: `"ROC"` or `"PR"`.
         summation_method: between two points of the curve take `"interpolation"` (the trapezoid; for PR as Davis and
             Goadrich do), `"minoring"` (the lower) or `"majoring"` (the higher).
@@ -630,13 +636,13 @@ class AUC(Metric):
     alternative = "a one-hot target"
     greater_is_better = True
 
-    num_thresholds: int = 200
+    num_thresholds: int | None = None
     curve: str = "ROC"
     summation_method: str = "interpolation"
     from_logits: bool = False
 
     def __post_init__(self):
-        if self.num_thresholds < 2:
+        if self.num_thresholds is not None and self.num_thresholds < 2:
             raise SettingError(f"AUC: num_thresholds is 2 or more; got {self.num_thresholds!r}.")
         if self.curve not in ("ROC", "PR"):
             raise SettingError(f"AUC: curve is 'ROC' or 'PR'; got {self.curve!r}.")
@@ -648,20 +654,43 @@ class AUC(Metric):
     def expects(self) -> str:
         return "logits" if self.from_logits else "probabilities"
 
-    def zeros(self, output_shape=None):
-        return {name: jnp.zeros(self.num_thresholds - 1, float) for name in ("positives", "negatives")}
+    @property
+    def keeps_rows(self) -> bool:
+        return self.num_thresholds is None
+
+    def zeros(self, output_shape=None, rows=None):
+        """The sums of no rows; with `rows`, room for the outputs of that many."""
+        if self.keeps_rows and rows is not None and None not in output_shape[1:]:
+            room = jnp.zeros(rows * math.prod(output_shape[1:]), float)
+            return {"place": jnp.zeros((), jnp.int32), "scores": room, "positives": room, "negatives": room}
+        bins = (self.num_thresholds or _STREAM_THRESHOLDS) - 1
+        return {name: jnp.zeros(bins, float) for name in ("positives", "negatives")}
 
     def add(self, sums, y_true, y_pred, sample_weight=None):
         y_true, y_pred = self.align(y_true, y_pred)
         weights = expand_weights(1.0 if sample_weight is None else sample_weight, y_pred)
-        p = lax.logistic(y_pred) if self.from_logits else y_pred
-        bins, true = _bins(p, self.num_thresholds - 1), y_true > 0.5
-        count = lambda hits: _histogram(bins, jnp.where(hits, weights, 0), self.num_thresholds - 1)
-        return _add(sums, positives=count(true), negatives=count(~true))
+        p, true = lax.logistic(y_pred) if self.from_logits else y_pred, y_true > 0.5
+        positives, negatives = jnp.where(true, weights, 0), jnp.where(true, 0, weights)
+        if "place" in sums:
+            entries = {"scores": jnp.where(jnp.isnan(p), 0, p), "positives": positives, "negatives": negatives}
+            kept = {name: lax.dynamic_update_slice(sums[name], value.reshape(-1).astype(sums[name].dtype),
+                                                   (sums["place"],)) for name, value in entries.items()}
+            return kept | {"place": sums["place"] + p.size}
+        bins, count = _bins(p, len(sums["positives"])), len(sums["positives"])
+        return _add(sums, positives=_histogram(bins, positives, count), negatives=_histogram(bins, negatives, count))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch to the outputs, or the bins, that this object keeps."""
+        if not self.keeps_rows:
+            super().update_state(y_true, y_pred, sample_weight)
+            return
+        shape = np.shape(y_pred)
+        added = self.add(self.zeros(shape, shape[0] if shape else 1), y_true, y_pred, sample_weight)
+        join = lambda name: added[name] if name == "place" else jnp.concatenate([self._sums[name], added[name]])
+        self._sums = added if self._sums is None else {name: join(name) for name in added}
 
     def compute(self, sums):
-        above = lambda counts: jnp.append(jnp.cumsum(counts[::-1])[::-1], 0)  # the weight above each threshold
-        true_positives, false_positives = above(sums["positives"]), above(sums["negatives"])
+        true_positives, false_positives = _above_scores(sums) if "place" in sums else _above_bins(sums)
         recall = divide_or_zero(true_positives, true_positives[:1])
         if self.curve == "PR" and self.summation_method == "interpolation":
             return _precision_recall_area(true_positives, false_positives)
@@ -672,6 +701,25 @@ class AUC(Metric):
         lower, higher = jnp.minimum(y[:-1], y[1:]), jnp.maximum(y[:-1], y[1:])
         height = {"interpolation": (lower + higher) / 2, "minoring": lower, "majoring": higher}[self.summation_method]
         return jnp.sum((x[:-1] - x[1:]) * height)
+
+
+def _above_bins(sums):
+    """The weight of ones and of zeros above each threshold between bins, from the lowest threshold up."""
+    above = lambda counts: jnp.append(jnp.cumsum(counts[::-1])[::-1], 0)
+    return above(sums["positives"]), above(sums["negatives"])
+
+
+def _above_scores(sums):
+    """The weight of ones and of zeros above each score, from the lowest up; equal scores share a threshold."""
+    order = jnp.argsort(-sums["scores"])
+    scores = sums["scores"][order]
+    is_last = jnp.append(scores[1:] != scores[:-1], True)  # of those equal to it
+
+    def above(weights):
+        found = jnp.cumsum(weights[order])
+        return jnp.append(lax.cummax(jnp.where(is_last, found, 0))[::-1], 0)
+
+    return above(sums["positives"]), above(sums["negatives"])
 
 
 def _precision_recall_area(true_positives, false_positives):

@@ -5,6 +5,8 @@ import pytest
 
 from chainrule import losses, metrics
 from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameError
+from chainrule.layers import Dense
+from chainrule.models import Input, Sequential
 
 MADE = [
     metrics.Accuracy(), metrics.BinaryAccuracy(), metrics.BinaryAccuracy(threshold=0.3), metrics.CategoricalAccuracy(),
@@ -226,6 +228,34 @@ def test_the_binned_area_is_as_near_to_the_exact_one_as_it_says(thresholds):
     ones, zeros = np.asarray(sums["positives"], float), np.asarray(sums["negatives"], float)
     bound = (ones * zeros).sum() / (2 * ones.sum() * zeros.sum())
     assert abs(metric.compute(sums) - metrics.exact_auc(y_true, score)) <= bound + 1e-6
+
+
+def test_the_area_is_exact_by_hand_and_in_a_fit_but_for_rounding():
+    random = np.random.default_rng(3)
+    y_true, score = random.integers(0, 2, 90), (random.integers(0, 12, 90) / 12).astype("float32")  # some are equal
+    weights = random.uniform(0, 2, 90).astype("float32")
+    expected = metrics.exact_auc(y_true, score, weights)
+    metric = metrics.AUC()
+    for start in range(0, 90, 30):
+        rows = slice(start, start + 30)
+        metric.update_state(y_true[rows], score[rows], weights[rows])
+    assert metric.result().item() == pytest.approx(expected, abs=1e-6)
+
+    model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=[metrics.AUC()])
+    model.optimizer.learning_rate = 0.0
+    data = score[:, None], y_true[:, None].astype("float32")
+    history = model.fit(*data, sample_weight=weights, batch_size=32, validation_data=(*data, weights), verbose=0)
+    figures = [history.history[name][0] for name in ("auc", "val_auc")]
+    figures.append(model.evaluate(*data, sample_weight=weights, verbose=0, return_dict=True)["auc"])
+    assert figures == pytest.approx([expected] * 3, abs=1e-6)
+
+
+def test_the_area_under_precision_and_recall_is_exact():
+    # From the second output to the third, what is found grows from 2 to 3 and ones from 1 to 2: the precision on the
+    # way is t / (t + 1), whose integral from 1 to 2 is 1 - log(3 / 2).
+    area = metrics.AUC(curve="PR")(np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.6, 0.3], "float32")).item()
+    assert area == pytest.approx(0.5 + 0.5 * (1 - np.log(3 / 2)), abs=1e-6)
 
 
 def test_explained_variance_far_from_zero():

@@ -72,6 +72,7 @@ class Layer(Configurable):
 
     kind = "layer"
     supports_masking = False  # whether a mask that comes with the input goes on to the output
+    mixes_targets = False  # whether it mixes rows in training, and tells the loss by `self._bound.mix_targets`
 
     name: str | None = field(default=None, kw_only=True)
     trainable: bool = field(default=True, kw_only=True)

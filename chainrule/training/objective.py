@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from chainrule import activations, losses, metrics
+from chainrule.errors import SettingError
 from chainrule.layers.binding import Call, Tree, apply, penalty, walk
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
@@ -63,16 +64,29 @@ class Objective:
     outputs: tuple[Output, ...]
     dtype: str = "float32"
 
-    def zeros(self) -> Tree:
-        """The sums before any batch."""
+    def zeros(self, batches=None, training: bool = False) -> Tree:
+        """The sums before any batch.
+
+        Args:
+            batches: the division of the data, for metrics that keep what they saw of data in memory.
+            training: whether layers may mix rows, so that there is more to see than there are rows.
+        """
         zero = jnp.zeros((), self.dtype)
         sums = {"rows": zero, "penalty": zero, "losses": {}, "metrics": {}}
+        mixed = training and self.mixes_targets
+        room = {} if batches is None or batches.chunk or mixed else {"rows": batches.steps * batches.size}
         for output in self.outputs:
             if output.loss is not None:
                 sums["losses"][output.name] = {"sum": zero, "weight": zero}
             sums["metrics"][output.name] = {
-                name: jax.tree.map(jnp.asarray, metric.zeros(output.shape)) for name, metric in output.metrics.items()}
+                name: jax.tree.map(jnp.asarray, metric.zeros(output.shape, **room if metric.keeps_rows else {}))
+                for name, metric in output.metrics.items()}
         return sums
+
+    @property
+    def mixes_targets(self) -> bool:
+        """Whether there is a layer that mixes rows in training."""
+        return any(layer.mixes_targets for _, layer in walk(self.network))
 
     def measure(self, weights: Tree, state: Tree, batch: Batch, sums: Tree, *, key=None, training: bool = False,
                 loss_weights=None, settings=None) -> tuple[jax.Array, tuple[Tree, Tree]]:
@@ -87,6 +101,9 @@ class Objective:
         leaves = jax.tree.leaves(predictions)
         count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.dtype)
         loss_sums, metric_sums, total = {}, {}, jnp.zeros((), self.dtype)
+        if call.mixings and not self.mixes_targets:
+            raise SettingError(
+                "A layer calls mix_targets without saying so: write `mixes_targets = True` in its class.")
         parts = _mixed(batch, call.mixings)
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)

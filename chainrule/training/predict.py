@@ -54,7 +54,8 @@ class Evaluation:
 
     def start(self) -> Tree:
         """The sums before any batch."""
-        return jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), jax.eval_shape(self.objective.zeros))
+        specs = jax.eval_shape(lambda: self.objective.zeros(self.batches))
+        return jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), specs)
 
 
 class Predictor:

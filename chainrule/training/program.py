@@ -100,7 +100,7 @@ class TrainingProgram:
         """The state at the beginning of an epoch."""
         return RunState(weights, state, optimizer_state, random.words(key), jnp.asarray(epoch, jnp.int32),
                         jnp.zeros((), jnp.int32), jnp.zeros(self.batches.steps * self.batches.size, jnp.int32),
-                        self.objective.zeros(), jnp.full(2, -1, jnp.int32))
+                        self.objective.zeros(self.batches, training=True), jnp.full(2, -1, jnp.int32))
 
     def initial_optimizer_state(self, weights: Tree):
         """The optimiser's state before the first step."""
@@ -139,7 +139,7 @@ class TrainingProgram:
 
     def evaluate(self, weights: Tree, state: Tree, numbers: Numbers, data: Batch, batches: Batches) -> Tree:
         """The metric sums over data in its own order, nothing trained."""
-        return self.objective.evaluate(weights, state, data, batches, self.objective.zeros(), 0, batches.steps,
+        return self.objective.evaluate(weights, state, data, batches, self.objective.zeros(batches), 0, batches.steps,
                                        loss_weights=numbers.loss_weights, settings=numbers.settings)
 
     def advance(self, run: RunState, numbers: Numbers, data: Batch, validation: Batch | None, steps,
@@ -148,6 +148,7 @@ class TrainingProgram:
         names = self.objective.names()
         all_names = names + [f"val_{name}" for name in names] * (self.validation is not None)
         logs = {name: jnp.zeros(LOG_CAPACITY, self.objective.dtype) for name in all_names}
+        zeros = self.objective.zeros(self.batches, training=True)
         results = functools.partial(self.objective.results, loss_weights=numbers.loss_weights)
 
         def unfinished(carry):
@@ -157,7 +158,7 @@ class TrainingProgram:
         def part_of_epoch(carry):
             run, logs, epochs, done = carry
             order, sums = lax.cond(
-                run.step == 0, lambda: (self.batches.order(run.key, run.epoch), self.objective.zeros()),
+                run.step == 0, lambda: (self.batches.order(run.key, run.epoch), zeros),
                 lambda: (run.order, run.sums))
             todo = jnp.minimum(steps - done, self.batches.steps - run.step)
             run = run._replace(order=order, sums=sums)

@@ -37,9 +37,11 @@ BY_ENTRY = [
     ("FalsePositives", {"thresholds": 0.2}, "binary"), ("TrueNegatives", {"thresholds": [0.1, 0.3, 0.6]}, "binary"),
     ("FalseNegatives", {}, "binary"), ("Precision", {"thresholds": 0.2}, "binary"),
     ("Precision", {"top_k": 2}, "one_hot"), ("Recall", {"class_id": 2, "thresholds": 0.2}, "one_hot"),
-    ("Recall", {"thresholds": [0.1, 0.2]}, "binary"), ("AUC", {}, "binary"), ("AUC", {"num_thresholds": 7}, "binary"),
-    ("AUC", {"curve": "PR"}, "binary"), ("AUC", {"curve": "PR", "summation_method": "majoring"}, "binary"),
-    ("AUC", {"summation_method": "minoring"}, "binary"),
+    ("Recall", {"thresholds": [0.1, 0.2]}, "binary"), ("AUC", {"num_thresholds": 200}, "binary"),
+    ("AUC", {"num_thresholds": 7}, "binary"),
+    ("AUC", {"num_thresholds": 200, "curve": "PR"}, "binary"),
+    ("AUC", {"num_thresholds": 30, "curve": "PR", "summation_method": "majoring"}, "binary"),
+    ("AUC", {"num_thresholds": 200, "summation_method": "minoring"}, "binary"),
 ]
 BY_ROW = [
     ("R2Score", {}, "float"), ("R2Score", {"class_aggregation": "variance_weighted_average"}, "float"),

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from chainrule.errors import SettingError
 from chainrule.layers import Dense
 from chainrule.layers.base import Layer
 from chainrule.models import Input, Sequential
@@ -15,6 +16,8 @@ class Mix(Layer):
 
     share: tuple
     shift: int = 1
+
+    mixes_targets = True
 
     def call(self, x, training):
         if not training:
@@ -28,7 +31,8 @@ class Mix(Layer):
 def objective(*mixes, **compiled):
     model = Sequential([Input((2,)), *mixes, Dense(3, activation="softmax", kernel_initializer="glorot_normal")])
     model.compile("sgd", **compiled)
-    return model, model._objective(np.zeros((1, 2), "float32"), [np.zeros(1, "int32") if "sparse" in compiled["loss"] else np.zeros((1, 3), "float32")])[0]
+    target = np.zeros(1, "int32") if "sparse" in compiled["loss"] else np.zeros((1, 3), "float32")
+    return model, model._objective(np.zeros((1, 2), "float32"), [target])[0]
 
 
 def batch(weights=None):
@@ -87,3 +91,14 @@ def test_mixed_probabilities_give_what_mixed_one_hot_targets_give():
                          y=(jnp.asarray(matrix @ np.eye(3)[np.asarray(data.y[0])], "float32"),))
     expected, _ = one_hot.measure(*arrays, soft, one_hot.zeros(), training=True)
     assert float(value) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_layer_that_mixes_says_so():
+    class Silent(Mix):
+        mixes_targets = False
+
+    model, measured = objective(Silent((0.9, 0.5, 0.2, 1.0)), loss="sparse_categorical_crossentropy")
+    with pytest.raises(SettingError) as error:
+        measured.measure(*model.variables(), batch(), measured.zeros(), training=True)
+    assert str(error.value) == (
+        "A layer calls mix_targets without saying so: write `mixes_targets = True` in its class.")

@@ -153,8 +153,8 @@ def test_an_error_of_the_source_reaches_the_user():
 @pytest.mark.parametrize(("settings", "message"), [
     (dict(y=np.zeros(103)), "x is a Rows, which gives x and y itself: leave y out."),
     (dict(sample_weight=np.ones(103)),
-     "x is a Rows, and rows of a source have no sample_weight: weigh classes by class_weight, or load the rows and give "
-     "arrays: x, y = source.load()."),
+     "x is a Rows, and rows of a source have no sample_weight: weigh classes by class_weight, or load the rows and "
+     "give arrays: x, y = source.load()."),
 ])
 def test_what_a_source_brings_is_not_given_twice(settings, message):
     x, y = data()
@@ -167,8 +167,9 @@ def test_balanced_weights_need_labels():
     x, y = data()
     with pytest.raises(DataError) as error:
         make().fit(Rows(x, y, labelled=False), class_weight="balanced")
-    assert str(error.value) == ("class_weight='balanced' needs the labels of all rows, and the Rows does not know them. "
-                                "Give a dict of labels and weights.")
+    assert str(error.value) == (
+        "class_weight='balanced' needs the labels of all rows, and the Rows does not know them. Give a dict of labels "
+        "and weights.")
 
 
 def test_a_source_without_rows():

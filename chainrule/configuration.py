@@ -27,6 +27,12 @@ from chainrule.errors import FileFormatError, SettingError, UnknownLayerError, U
 class _Recorder(type):
     """Makes an object and keeps the arguments it was made with."""
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What the constructor takes, for `help` and for editors that complete names."""
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
     def __call__(cls, *args, **kwargs):
         made = super().__call__(*args, **kwargs)
         bound = inspect.signature(cls.__init__).bind(made, *args, **kwargs)

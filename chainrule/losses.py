@@ -261,7 +261,9 @@ def divide_or_zero(numerator, denominator) -> jax.Array:
 
 
 class FunctionLoss(Loss):
-    """A function of the user's as a loss.
+    """A function of the user's as a loss: `values = function(y_true, y_pred)`.
+
+    Shapes: `y` and `p` of any shape with as many rows; values as the function returns them.
 
     Args:
         function: `f(y_true, y_pred)`, which returns one value per row or a scalar. Integer targets reach it as
@@ -310,6 +312,10 @@ def _absolute(x):
 class MeanSquaredError(Loss):
     """`mean((y - p) ** 2)` over the last axis.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 3.1.1.
+
     Example:
         >>> MeanSquaredError()([[0.0], [1.0]], [[2.0], [1.0]]).item()
         2.0
@@ -323,6 +329,10 @@ class MeanSquaredError(Loss):
 
 class MeanAbsoluteError(Loss):
     """`mean(|y - p|)` over the last axis.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Hastie, Tibshirani and Friedman, The elements of statistical learning, 2009, section 10.6.
 
     Example:
         >>> MeanAbsoluteError()([[0.0], [1.0]], [[2.0], [1.0]]).item()
@@ -338,6 +348,10 @@ class MeanAbsoluteError(Loss):
 class MeanAbsolutePercentageError(Loss):
     """`100 * mean(|y - p| / max(|y|, 1e-7))` over the last axis.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Hyndman and Koehler, Another look at measures of forecast accuracy, 2006.
+
     Example:
         >>> round(MeanAbsolutePercentageError()([[10.0]], [[9.0]]).item(), 3)
         10.0
@@ -351,6 +365,11 @@ class MeanAbsolutePercentageError(Loss):
 
 class MeanSquaredLogarithmicError(Loss):
     """`mean((log(1 + y) - log(1 + p)) ** 2)` over the last axis; `y` and `p` below `1e-7` are read as that.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Tofallis, A better measure of relative prediction accuracy for model selection and model estimation, 2015
+    (there without the 1).
 
     Example:
         >>> round(MeanSquaredLogarithmicError()([[0.0]], [[1.0]]).item(), 4)
@@ -368,10 +387,12 @@ class Huber(Loss):
     """Squares of small errors, sizes of large ones: the mean of `e ** 2 / 2` where `|e| <= delta`, for `e = y - p`,
     and of `delta * |e| - delta ** 2 / 2` elsewhere.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
     Args:
         delta: where the two pieces meet.
 
-    Source: Huber, Robust estimation of a location parameter, 1964.
+    Reference: Huber, Robust estimation of a location parameter, 1964.
 
     Example:
         >>> Huber()([[0.0, 0.0]], [[1.0, 3.0]]).item()
@@ -395,6 +416,10 @@ class Huber(Loss):
 class LogCosh(Loss):
     """`mean(log(cosh(p - y)))` over the last axis: near `e ** 2 / 2` for small errors, `|e| - log(2)` for large ones.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Saleh and Saleh, Statistical properties of the log-cosh loss function used in machine learning, 2022.
+
     Example:
         >>> round(LogCosh()([[0.0]], [[100.0]]).item(), 4)
         99.3069
@@ -410,10 +435,13 @@ class LogCosh(Loss):
 class Quantile(Loss):
     """`mean(max(q * e, (q - 1) * e))` for `e = y - p`, which is least where `p` is the quantile `q` of the targets.
 
+    Shapes: `y` and `p` `(batch, ..., n)`, or for several quantiles `(batch, ..., 1)` and `(batch, ..., quantiles)`;
+    values `(batch, ...)`.
+
     Args:
         quantile: `q`, between 0 and 1; or several, one for each column of the output, beside a target of one column.
 
-    Source: Koenker and Bassett, Regression quantiles, 1978; also known as pinball loss.
+    Reference: Koenker and Bassett, Regression quantiles, 1978; also known as pinball loss.
 
     Example:
         >>> Quantile(0.75)([[0.0], [0.0]], [[4.0], [-4.0]]).item()
@@ -454,7 +482,9 @@ class GaussianNegativeLogLikelihood(Loss):
     An output has two columns for each column of the target: first the means `m`, then the logarithms of the
     variances `v`. The constant `log(2 * pi) / 2` is left out.
 
-    Source: Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994.
+    Shapes: `y` `(batch, ..., n)`, `p` `(batch, ..., 2 * n)`; values `(batch, ...)`.
+
+    Reference: Nix and Weigend, Estimating the mean and variance of the target probability distribution, 1994.
 
     Example:
         >>> GaussianNegativeLogLikelihood()([3.0], [[1.0, 0.0]]).item()
@@ -479,6 +509,10 @@ class GaussianNegativeLogLikelihood(Loss):
 class Poisson(Loss):
     """`mean(p - y * log(p + 1e-7))` over the last axis, for counts `y` and outputs above 0.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: McCullagh and Nelder, Generalized linear models, 1989, chapter 6.
+
     Example:
         >>> round(Poisson()([[0.0], [1.0]], [[2.0], [1.0]]).item(), 4)
         1.5
@@ -493,8 +527,12 @@ class Poisson(Loss):
 class CosineSimilarity(Loss):
     """`-sum(y * p) / (|y| * |p|)`: -1 for vectors that point the same way, 1 for opposite ones, 0 beside a zero vector.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values without `axis`.
+
     Args:
         axis: the axis along which a vector lies.
+
+    Reference: Manning, Raghavan and Schütze, Introduction to information retrieval, 2008, section 6.3.1.
 
     Example:
         >>> CosineSimilarity()([[0.0, 2.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 1.0]]).tolist()
@@ -531,16 +569,25 @@ class _CrossEntropy(Loss):
     def expects(self) -> str:
         return "logits" if self.from_logits else "probabilities"
 
+    @property
+    def class_axis(self) -> int:
+        return -1 if self.target_kind == "binary" else self.axis
+
 
 class BinaryCrossentropy(_CrossEntropy):
     """`mean(-y * log(p) - (1 - y) * log(1 - p))` over the last axis.
 
     From logits `z`, where `p = sigmoid(z)`, it is `max(z, 0) - y * z + log(1 + exp(-|z|))`, which never overflows.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
     Args:
         from_logits: whether outputs are logits; probabilities otherwise, held `1e-7` away from 0 and 1.
         label_smoothing: `s` in `y * (1 - s) + s / 2`, the target that is used.
         axis: the axis that the mean is over.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.2; label smoothing: Szegedy and
+    others, Rethinking the Inception architecture for computer vision, 2016.
 
     Example:
         >>> round(BinaryCrossentropy()([[1.0], [0.0]], [[0.5], [0.5]]).item(), 4)
@@ -575,6 +622,8 @@ def _inside(probability):
 class BinaryFocalCrossentropy(_CrossEntropy):
     """The binary cross-entropy, each entry times `(1 - q) ** gamma` for `q` the probability given to what is true.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
     Args:
         apply_class_balancing: whether ones count `alpha` and zeros `1 - alpha` as well.
         alpha: that weight.
@@ -583,7 +632,7 @@ class BinaryFocalCrossentropy(_CrossEntropy):
         label_smoothing: `s` in `y * (1 - s) + s / 2`, the target that is used.
         axis: the axis that the mean is over.
 
-    Source: Lin, Goyal, Girshick, He and Dollár, Focal loss for dense object detection, 2017.
+    Reference: Lin, Goyal, Girshick, He and Dollár, Focal loss for dense object detection, 2017.
 
     Example:
         >>> round(BinaryFocalCrossentropy()([[1.0]], [[0.5]]).item(), 4)
@@ -624,7 +673,9 @@ class _MarginLoss(Loss):
 class Hinge(_MarginLoss):
     """`mean(max(1 - y * p, 0))` over the last axis, for targets of -1 and 1 (0 is read as -1).
 
-    Source: Cortes and Vapnik, Support-vector networks, 1995.
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Cortes and Vapnik, Support-vector networks, 1995.
 
     Example:
         >>> Hinge()([[-1.0], [1.0]], [[0.5], [2.0]]).item()
@@ -637,6 +688,10 @@ class Hinge(_MarginLoss):
 
 class SquaredHinge(_MarginLoss):
     """`mean(max(1 - y * p, 0) ** 2)` over the last axis, for targets of -1 and 1 (0 is read as -1).
+
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Tang, Deep learning using linear support vector machines, 2013.
 
     Example:
         >>> SquaredHinge()([[-1.0], [1.0]], [[0.5], [2.0]]).item()
@@ -653,7 +708,9 @@ class Perceptron(_MarginLoss):
     A score of exactly 0 counts as wrong: its gradient is that of the wrong side, so that Rosenblatt's rule can start
     from weights of 0.
 
-    Source: Rosenblatt, The perceptron, 1958.
+    Shapes: `y` and `p` `(batch, ..., n)`; values `(batch, ...)`.
+
+    Reference: Rosenblatt, The perceptron, 1958; Bishop, Pattern recognition and machine learning, 2006, section 4.1.7.
 
     Example:
         >>> Perceptron()([[-1.0], [1.0]], [[0.5], [2.0]]).item()
@@ -670,11 +727,16 @@ class Perceptron(_MarginLoss):
 class CategoricalCrossentropy(_CrossEntropy):
     """`-sum over k of y[k] * log(p[k])`, for a target that is a distribution over the classes.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
     Args:
         from_logits: whether outputs are logits; probabilities otherwise, divided by their sum and held `1e-7` away
             from 0 and 1.
         label_smoothing: `s` in `y * (1 - s) + s / K` for `K` classes, the target that is used.
         axis: the axis of the classes.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.4; label smoothing: Szegedy and
+    others, Rethinking the Inception architecture for computer vision, 2016.
 
     Example:
         >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
@@ -699,13 +761,15 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
 
     From logits `z` it is `log(sum over k of exp(z[k])) - z[y]`, computed without overflow.
 
+    Shapes: `y` `(batch, ...)` or `(batch, ..., 1)`, `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
     Args:
         from_logits: whether outputs are logits; probabilities otherwise, divided by their sum and held `1e-7` away
             from 0 and 1.
         ignore_class: a label whose rows do not count: their value is 0, and means are over the others.
         axis: the axis of the classes.
 
-    The target has the output's shape without that axis, or with 1 there.
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.4.
 
     Example:
         >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item(), 4)
@@ -731,15 +795,13 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     def mask(self, y_true, y_pred):
         return None if self.ignore_class is None else y_true != self.ignore_class
 
-    @property
-    def class_axis(self) -> int:
-        return self.axis
-
 
 class KLDivergence(Loss):
     """`sum over k of y[k] * log(y[k] / p[k])`, for two distributions over the classes, held between `1e-7` and 1.
 
-    Source: Kullback and Leibler, On information and sufficiency, 1951.
+    Shapes: `y` and `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
+    Reference: Kullback and Leibler, On information and sufficiency, 1951.
 
     Example:
         >>> round(KLDivergence()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
@@ -757,6 +819,8 @@ class KLDivergence(Loss):
 class CategoricalFocalCrossentropy(_CrossEntropy):
     """`sum over k of -alpha * (1 - p[k]) ** gamma * y[k] * log(p[k])`, where rows that are right already count less.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
     Args:
         alpha: a weight, or one for each class.
         gamma: how much less rows count that are right already.
@@ -764,7 +828,7 @@ class CategoricalFocalCrossentropy(_CrossEntropy):
         label_smoothing: `s` in `y * (1 - s) + s / K` for `K` classes, the target that is used.
         axis: the axis of the classes.
 
-    Source: Lin, Goyal, Girshick, He and Dollár, Focal loss for dense object detection, 2017.
+    Reference: Lin, Goyal, Girshick, He and Dollár, Focal loss for dense object detection, 2017.
 
     Example:
         >>> round(CategoricalFocalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
@@ -785,18 +849,22 @@ class CategoricalFocalCrossentropy(_CrossEntropy):
             log_p = jax.nn.log_softmax(y_pred, axis=self.axis)
         else:
             log_p = jnp.log(_distribution(y_pred, self.axis))
-        several = isinstance(self.alpha, (tuple, list))
-        alpha = jnp.array(self.alpha, log_p.dtype).reshape((1,) * (log_p.ndim - 1) + (-1,)) if several else self.alpha
+        alpha = self.alpha
+        if isinstance(alpha, (tuple, list)):
+            alpha = jnp.moveaxis(jnp.array(alpha, log_p.dtype).reshape((-1,) + (1,) * (log_p.ndim - 1)), 0, self.axis)
         return -jnp.sum(alpha * (1 - jnp.exp(log_p)) ** self.gamma * y_true * log_p, axis=self.axis)
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     """`(1 - p[y] ** q) / q`, for a target that is the number of the true class: between cross-entropy and mean error.
 
+    Shapes: `y` `(batch, ...)`, `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
     Args:
         q: above 0 (towards cross-entropy) and up to 1 (which bears wrong labels best).
 
-    Source: Zhang and Sabuncu, Generalized cross entropy loss for training with noisy labels, 2018.
+    Reference: Zhang and Sabuncu, Generalized cross entropy loss for training deep neural networks with noisy labels,
+    2018.
 
     Example:
         >>> CategoricalGeneralizedCrossEntropy(q=1.0)([1], [[0.25, 0.75]]).item()
@@ -821,7 +889,9 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 class CategoricalHinge(Loss):
     """`max(1 + max over k of (1 - y[k]) * p[k] - sum over k of y[k] * p[k], 0)`, for scores and one-hot targets.
 
-    Source: Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector machines, 2001.
+    Shapes: `y` and `p` `(batch, ..., classes)`; values `(batch, ...)`.
+
+    Reference: Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector machines, 2001.
 
     Example:
         >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 1.0]]).item()
@@ -843,12 +913,14 @@ class Tversky(Loss):
     """`1 - i / (i + alpha * a + beta * b)` for the overlap `i = sum(y * p)`, what was missed, `a = sum(y * (1 - p))`,
     and what was too much, `b = sum((1 - y) * p)`.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`, such as `(batch, height, width, 1)`; values `(batch,)`.
+
     Args:
         alpha: what missing costs.
         beta: what too much costs.
         axis: the axes of the sums; all but the first by default, one value per row (Keras then sums over the batch).
 
-    Source: Salehi, Erdogmus and Gholipour, Tversky loss function for image segmentation, 2017.
+    Reference: Salehi, Erdogmus and Gholipour, Tversky loss function for image segmentation, 2017.
 
     Example:
         >>> round(Tversky()([[1.0, 0.0]], [[0.5, 0.5]]).item(), 4)
@@ -874,10 +946,13 @@ class Tversky(Loss):
 class Dice(Loss):
     """`1 - 2 * sum(y * p) / (sum(y) + sum(p))`: how little two regions overlap.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`, such as `(batch, height, width, 1)`; values `(batch,)`.
+
     Args:
         axis: the axes of the sums; all but the first by default, one value per row (Keras then sums over the batch).
 
-    Source: Milletari, Navab and Ahmadi, V-Net, 2016.
+    Reference: Milletari, Navab and Ahmadi, V-Net: fully convolutional neural networks for volumetric medical image
+    segmentation, 2016 (there with squares in the divisor).
 
     Example:
         >>> round(Dice()([[1.0, 0.0]], [[0.5, 0.5]]).item(), 4)

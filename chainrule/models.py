@@ -26,13 +26,16 @@ from chainrule.layers.binding import (
     hold,
     infer_outputs,
     initialise,
+    ordered_arrays,
+    ordered_weights,
+    replace_arrays,
     seed_words,
     walk,
 )
 from chainrule.layers.symbol import Symbol, contains_symbol
 from chainrule.network.graph import Input, InputLayer, Network, name_layers
 from chainrule.network.summary import count, summary_html, summary_text
-from chainrule.network.view import LayerView, find_view, ordered_arrays, ordered_weights, replace_arrays
+from chainrule.network.view import LayerView, find_view
 from chainrule.ops import random
 from chainrule.precision import check_policy, precision
 from chainrule.training import prepare
@@ -192,7 +195,7 @@ class Model(Network):
             [(2, 1), (1,)]
         """
         self._require_built("get_weights")
-        return [np.array(value) for _, value in ordered_arrays(self, *self.variables())]
+        return super().get_weights()
 
     def set_weights(self, weights: Iterable) -> None:
         """Replace all arrays by a list in the order of `get_weights`.
@@ -319,11 +322,12 @@ class Model(Network):
             >>> model.optimizer.learning_rate
             0.001
         """
-        for identifier in jax.tree.leaves(loss, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
+        loss, chosen = _named(loss), _named(_joined(metrics, weighted_metrics))
+        for identifier in _identifiers(loss):
             losses.get(identifier)
-        _check_metrics(metrics)
-        self.__dict__["_compiled"] = Compiled(optimizers.get(optimizer), loss, loss_weights,
-                                              _joined(metrics, weighted_metrics))
+        _check_metrics(chosen)
+        self.__dict__.pop("_predictor", None)  # settings of layers may have changed since it was compiled
+        self.__dict__["_compiled"] = Compiled(optimizers.get(optimizer), loss, loss_weights, chosen)
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -345,7 +349,7 @@ class Model(Network):
             x: inputs: an array, or a list or dict of arrays for several inputs; or a `Source`, which gives both x and y
                 and may be bigger than memory.
             y: targets: an array, or a list or dict for several outputs.
-            batch_size: rows a step, 32 by default. The last short batch counts exactly.
+            batch_size: rows a step, 32 by default (all for L-BFGS). The last short batch counts exactly.
             epochs: where to end (with `initial_epoch` 5 and `epochs` 8, three epochs are trained).
             verbose: 0 for silence, 1 for a live line an epoch, 2 for plain lines; `"auto"` is 1 on a terminal and in
                 notebooks, 2 elsewhere.
@@ -380,8 +384,11 @@ class Model(Network):
         check_whole("validation_freq", validation_freq, minimum=1)
         with precision(self.dtype), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
+            if self.optimizer.needs_all_rows and batch_size is None and not isinstance(x, Source):
+                batch_size = len(jax.tree.leaves(x)[0])
             prepared = self._prepared(x, y, sample_weight, class_weight, batch_size, shuffle, epochs, warn=True)
             objective, batches, data = readers.enter_context(prepared)
+            prepare.check_suits_optimizer(self, batches)
             validation_batches, validation, judge = None, None, None
             if held_out is not None:
                 _, validation_batches, validation = readers.enter_context(
@@ -425,7 +432,7 @@ class Model(Network):
         self._require_compiled("evaluate")
         with precision(self.dtype), contextlib.ExitStack() as readers:
             x, y = in_memory(x, y, sample_weight)
-            prepared = self._prepared(*self._arrays(x, y), sample_weight, batch_size=batch_size, epochs=1)
+            prepared = self._prepared(*self._data_of(x, y), sample_weight, batch_size=batch_size, epochs=1)
             objective, batches, data = readers.enter_context(prepared)
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
                             {"steps": batches.steps, "samples": batches.count, "verbose": resolve_verbosity(verbose)})
@@ -610,6 +617,10 @@ class Model(Network):
         graph = self.__dict__.get("_graph")
         return jax.tree.leaves(graph.outputs if graph is not None else self.__dict__["_output_specs"])
 
+    def _variables(self):
+        self._require_built("weights")
+        return self.variables()
+
     def _require_built(self, what: str) -> None:
         if not self.built:
             raise NotReadyError(
@@ -640,7 +651,7 @@ class Model(Network):
 
     def _divide(self, x, y, sample_weight, validation_split, validation_data):
         """Training data and validation data, as arrays or as sources that are streamed."""
-        x, y = self._arrays(*in_memory(x, y, sample_weight))
+        x, y = self._data_of(*in_memory(x, y, sample_weight))
         if validation_data is not None:
             if isinstance(validation_data, Source):
                 validation_data = validation_data, None
@@ -650,7 +661,7 @@ class Model(Network):
                     f"{type(validation_data).__name__}.")
             held_x, held_y, *weight = validation_data
             weight = weight[0] if weight else None
-            return x, y, sample_weight, (*self._arrays(*in_memory(held_x, held_y, weight)), weight)
+            return x, y, sample_weight, (*self._data_of(*in_memory(held_x, held_y, weight)), weight)
         if validation_split and isinstance(x, Source):
             kept, held = prepare.split_source_tail(x, validation_split)
             return *kept, held
@@ -660,7 +671,7 @@ class Model(Network):
             return *kept, held
         return x, y, sample_weight, None
 
-    def _arrays(self, x, y):
+    def _data_of(self, x, y):
         """Inputs and targets as arrays, in the structure that the network takes; a source as it is."""
         if isinstance(x, Source):
             self._ensure_built(x.rows(np.arange(1))[0])
@@ -678,11 +689,11 @@ class Model(Network):
         class_weight = known_class_weight(x, class_weight)
 
         def make(rows):
-            inputs, targets = self._arrays(*rows)
+            inputs, targets = self._data_of(*rows)
             objective, count = self._objective(inputs, targets)
             return self._batch(objective, inputs, targets, count, class_weight=class_weight, relative=False)
 
-        objective, _ = self._objective(*self._arrays(*x.rows(np.arange(1))), warn)
+        objective, _ = self._objective(*self._data_of(*x.rows(np.arange(1))), warn)
         batches = self._batches(objective, len(x), batch_size, shuffle)
         return Stream(x, objective, dataclasses.replace(batches, chunk=chunk_steps(x, batches.size)), make, epochs)
 
@@ -961,12 +972,27 @@ def _joined(metrics, weighted):
     if isinstance(metrics, dict) or isinstance(weighted, dict):
         first, second = metrics or {}, weighted
         return {name: _as_list(first.get(name)) + _as_list(second.get(name)) for name in {**first, **second}}
+    by_output = lambda given: isinstance(given, (list, tuple)) and any(
+        isinstance(part, (list, tuple)) for part in given)
+    if by_output(metrics) and by_output(weighted) and len(metrics) == len(weighted):
+        return [_as_list(first) + _as_list(second) for first, second in zip(metrics, weighted, strict=True)]
     return _as_list(metrics) + _as_list(weighted)
+
+
+def _identifiers(given) -> list:
+    """The names, objects and functions in a structure of dicts and lists."""
+    return jax.tree.leaves(given, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple, type(None))))
+
+
+def _named(given):
+    """A structure of losses or metrics with chainrule's own functions by their names, which a file can hold."""
+    return jax.tree.map(lambda leaf: leaf.__name__ if hasattr(leaf, "loss_class") else leaf, given,
+                        is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple)))
 
 
 def _check_metrics(chosen) -> None:
     """Raise for unknown names where they are written."""
-    for identifier in jax.tree.leaves(chosen, is_leaf=lambda leaf: not isinstance(leaf, (dict, list, tuple))):
+    for identifier in _identifiers(chosen):
         if isinstance(identifier, str) and identifier not in ("accuracy", "acc"):
             metrics.get(identifier)
 

@@ -8,9 +8,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from chainrule.errors import NotFiniteError, SettingError, format_shape
-from chainrule.layers.binding import Tree, frozen_paths, path_number, seed_words
+from chainrule.layers.binding import Tree, frozen_paths, ordered_weights, path_number, seed_words
 from chainrule.models import Model, check_whole
-from chainrule.network.view import ordered_weights
 from chainrule.optimizers.base import flatten_with_paths
 from chainrule.precision import precision
 from chainrule.training import prepare

@@ -23,10 +23,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import constraints, initializers, regularizers
+from chainrule import activations, constraints, initializers, regularizers
 from chainrule.configuration import Configurable, snake_case
-from chainrule.errors import SettingError, ShapeError, format_shape
-from chainrule.layers.binding import Call, evaluate_eagerly, infer_outputs
+from chainrule.errors import NotReadyError, SettingError, ShapeError, format_shape
+from chainrule.layers.binding import (
+    Call,
+    evaluate_eagerly,
+    frozen_paths,
+    held_variables,
+    hold,
+    infer_outputs,
+    ordered_arrays,
+    ordered_weights,
+    replace_arrays,
+    walk,
+)
 from chainrule.layers.symbol import Symbol, contains_symbol, record
 
 
@@ -48,6 +59,16 @@ class Weight:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+class shown:
+    """A property that an attribute of the same name hides: layers of a user's own may call a weight `weights`."""
+
+    def __init__(self, getter):
+        self.getter, self.__doc__ = getter, getter.__doc__
+
+    def __get__(self, layer, owner=None):
+        return self if layer is None else self.getter(layer)
+
+
 class Layer(Configurable):
     """The parent of every layer.
 
@@ -56,6 +77,7 @@ class Layer(Configurable):
         trainable: whether training changes its weights (`layer.trainable = False` freezes them).
         input_shape: the shape of one row of input, for the first layer of a `Sequential`: `Dense(8, input_shape=(4,))`.
         dtype: unused by most layers; the precision of a network is set on the network.
+        activity_regularizer: a penalty on the output, divided by the rows and added to the loss.
 
     Example:
         >>> class Scale(Layer):
@@ -78,6 +100,7 @@ class Layer(Configurable):
     trainable: bool = field(default=True, kw_only=True)
     input_shape: tuple[int | None, ...] | None = field(default=None, kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)
+    activity_regularizer: Any = field(default=None, kw_only=True)
 
     # What a subclass writes.
 
@@ -92,6 +115,10 @@ class Layer(Configurable):
     def compute_mask(self, inputs, mask):
         """The mask that goes with the output: by default the input's where `supports_masking`, else none."""
         return mask if self.supports_masking else None
+
+    def activity_penalty(self):
+        """The regulariser of the output; `None` where there is none."""
+        return self.activity_regularizer
 
     # What a subclass uses.
 
@@ -178,6 +205,50 @@ class Layer(Configurable):
                 f"{_shape_text(input_shape)}. Its weights fit only the first: the last axis must agree. Use a second "
                 f"{type(self).__name__} for the other input.")
 
+    @shown
+    def weights(self) -> list:
+        """The arrays of the layer and of those inside it, in Keras's order: trained ones first, then state."""
+        return [array for _, array in self._arrays()]
+
+    @shown
+    def trainable_weights(self) -> list:
+        """Those of `weights` that training changes."""
+        frozen = frozen_paths(self)
+        return [array for path, array in self._arrays(trainable=True) if path.rpartition("/")[0] not in frozen]
+
+    @shown
+    def non_trainable_weights(self) -> list:
+        """Those of `weights` that training leaves alone: state, and what is frozen."""
+        trained = {id(array) for array in self.trainable_weights}
+        return [array for array in self.weights if id(array) not in trained]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the arrays in `weights`."""
+        return [np.array(array) for array in self.weights]
+
+    def set_weights(self, weights) -> None:
+        """Replace the arrays in `weights`, for every model that has the layer."""
+        text = _sentence(self.describe())
+        hold(self, *replace_arrays(ordered_weights(self), *self._variables(), weights, text))
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold, state included."""
+        self._variables()
+        return sum(weight.size for _, inner in walk(self) for weight in inner.own_weights().values())
+
+    def _arrays(self, trainable: bool = False) -> list:
+        """The arrays with their paths in Keras's order."""
+        found = ordered_arrays(self, *self._variables())
+        declared = dict(ordered_weights(self))
+        return [(path, array) for path, array in found if not trainable or declared[path].trainable]
+
+    def _variables(self):
+        if not self.built:
+            raise NotReadyError(
+                f"{_sentence(self.describe())} has no weights yet: it is built by the first input that it meets. Call "
+                f"it, or the model that it is in, on data first.")
+        return held_variables(self)
+
     def own_weights(self) -> dict[str, Weight]:
         """The declared weights by name, those of sublayers apart."""
         return {weight.name: weight for weight in self.__dict__.get("_declared", [])}
@@ -200,7 +271,11 @@ class Layer(Configurable):
         if bound is not None:
             bound.assign(self, name, value)
             return
+        if name == "activity_regularizer" and value is not None:
+            value = regularizers.get(value)
         super().__setattr__(name, value)
+        if name == "activation" and "_activate" in self.__dict__:  # looked up again where it is changed later
+            self._activate = activations.get("linear" if value is None else value)
         if name == "trainable" and "_arguments" in self.__dict__:  # once it is made: for all that it contains
             for layer in self.sublayers().values():
                 layer.trainable = value
@@ -224,6 +299,8 @@ class Layer(Configurable):
                 return call.copy(item)
             if isinstance(item, dict):
                 return {key: replaced(inner) for key, inner in item.items()}
+            if type(item) is list and any(isinstance(inner, Weight) and not inner.trainable for inner in item):
+                return _StateList([replaced(inner) for inner in item], item, bound, call)
             if type(item) in (list, tuple):
                 return type(item)(replaced(inner) for inner in item)
             return item
@@ -246,6 +323,19 @@ class Layer(Configurable):
                     f"{_sentence(self.describe())} declares two weights named {weight.name!r}. Give one of them "
                     f"another name: add_weight(..., name=...).")
             names.add(weight.name)
+
+
+class _StateList(list):
+    """A list in a bound copy that holds state: what `call` assigns to an entry is taken in as for an attribute."""
+
+    def __init__(self, arrays: list, declared: list, bound: Layer, call: Call):
+        super().__init__(arrays)
+        self.declared, self.bound, self.call = declared, bound, call
+
+    def __setitem__(self, index, value):
+        declared = self.declared[index]
+        what = f"the entry {index} of a list" if isinstance(index, int) else "a slice of a list"
+        super().__setitem__(index, self.call.assigned(self.bound, what, declared, self[index], value))
 
 
 _INTERNAL = frozenset({"_arguments", "_declared", "_built_shape", "_held", "_assembled", "_call", "_origin"})

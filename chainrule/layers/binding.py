@@ -22,8 +22,9 @@ from chainrule.ops import random
 Tree = dict[str, Any]  # arrays in nested dicts, keyed by layer and weight names
 
 # Sizes that stand in for open axes while a network is described: the batch axis, any other. What changes between the
-# first and the second is open in the output too. They are unlikely as real sizes.
-_PROBES = ((7907, 101), (7919, 103))
+# first and the second is open in the output too. They are unlikely as real sizes, large enough for deep stacks of
+# windows, and so far apart that strides, however many, do not bring both to one size.
+_PROBES = ((7907, 211), (7919, 499))
 
 
 @dataclass(frozen=True)
@@ -87,24 +88,28 @@ class Call:
             self._fill(bound, layer)
         accepts = layer.accepted_options()
         mask = options.get("mask", self.mask_of(inputs))
-        if "training" in accepts:
-            options.setdefault("training", self.training)
-        if "mask" in accepts:
-            options.setdefault("mask", mask)
-        if "rows" in accepts:
-            options.setdefault("rows", self.rows)
-        if "key" in accepts:
-            options.setdefault("key", self._next_key(path))
+        training = self.training if options.get("training") is None else bool(options["training"])
+        offered = {"training": lambda: training, "mask": lambda: mask, "rows": lambda: self.rows,
+                   "key": lambda: self._next_key(path)}
+        for name, offer in offered.items():
+            if name in accepts:
+                options.setdefault(name, offer())
+            elif name in ("training", "mask"):
+                options.pop(name, None)  # it holds for the layers inside, or goes with the output
+        around, self.training = self.training, training
         try:
             outputs = type(layer).call(bound, *inputs, **options)
         except (TypeError, ValueError) as error:
             if not getattr(error, "__notes__", None):
                 error.add_note(f"This happened in {layer.describe(path)}, called on {describe_arrays(inputs)}.")
             raise
+        finally:
+            self.training = around
         if mask is not None:
             self.set_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
-        if getattr(bound, "activity_regularizer", None) is not None:
-            self.losses.append(self._activity_penalty(bound.activity_regularizer, outputs))
+        charged = bound.activity_penalty()
+        if charged is not None:
+            self.losses.append(self._activity_penalty(charged, outputs))
         if self.observe is not None:
             self.observe(path, bound, outputs)
         return outputs
@@ -129,19 +134,24 @@ class Call:
 
     def assign(self, bound, name: str, value) -> None:
         """Take in an assignment inside `call`: to state, or an error."""
-        declared, path = bound._origin.__dict__.get(name), self.path(bound._origin)
+        declared = bound._origin.__dict__.get(name)
+        bound.__dict__[name] = self.assigned(bound, f"self.{name}", declared, bound.__dict__.get(name), value)
+
+    def assigned(self, bound, what: str, declared, present, value):
+        """The array that a state declared as `declared` now holds: what `call` of a layer assigned, checked."""
+        path = self.path(bound._origin)
         is_state = hasattr(declared, "trainable") and not declared.trainable and hasattr(declared, "initializer")
         if not is_state:
             raise SettingError(
-                f"`call` of {bound._origin.describe(path)} assigns self.{name}. A layer computes without changing "
+                f"`call` of {bound._origin.describe(path)} assigns {what}. A layer computes without changing "
                 f"itself: only state may be assigned, declared in `build` by add_weight(..., trainable=False).")
-        value = jnp.asarray(value).astype(bound.__dict__[name].dtype)
+        value = jnp.asarray(value).astype(present.dtype)
         if value.shape != declared.shape:
             raise ShapeError(
-                f"`call` of {bound._origin.describe(path)} assigns self.{name} an array of shape "
+                f"`call` of {bound._origin.describe(path)} assigns {what} an array of shape "
                 f"{format_shape(value.shape)}; the state was declared with shape {format_shape(declared.shape)}.")
-        bound.__dict__[name] = value
         branch(self.new_state, path)[declared.name] = value
+        return value
 
     def mask_of(self, inputs):
         """The mask that came with the inputs, if any: for several inputs, the structure of their masks."""
@@ -354,13 +364,65 @@ def held_variables(root, seed: int = 0, dtype: str = "float32") -> tuple[Tree, T
     return weights, state
 
 
+def ordered_weights(root) -> list[tuple[str, Any]]:
+    """The declared weights with their paths in Keras's order: layer by layer, trained ones first."""
+    entries = []
+    for path, layer in walk(root):
+        own = sorted(layer.own_weights().items(), key=lambda item: not item[1].trainable)
+        entries += [(f"{path}/{name}" if path else name, weight) for name, weight in own]
+    return entries
+
+
+def ordered_arrays(root, weights, state) -> list[tuple[str, Any]]:
+    """The arrays with their paths in Keras's order."""
+    found = []
+    for path, weight in ordered_weights(root):
+        layer_path, _, name = path.rpartition("/")
+        found.append((path, lookup(weights if weight.trainable else state, layer_path)[name]))
+    return found
+
+
+def replace_arrays(entries, weights, state, arrays, owner: str):
+    """`weights` and `state` with the arrays of some entries replaced, every shape held against the declared one."""
+    arrays = list(arrays)
+    if len(arrays) != len(entries):
+        listed = ", ".join(f"{path} {format_shape(weight.shape)}" for path, weight in entries) or "none"
+        raise ShapeError(f"{owner} has {len(entries)} weights ({listed}); set_weights got {len(arrays)} arrays.")
+    weights, state = (jax.tree.map(lambda leaf: leaf, tree) for tree in (weights, state))
+    for (path, weight), array in zip(entries, arrays, strict=True):
+        if np.shape(array) != weight.shape:
+            raise ShapeError(f"{owner}: the weight {path} has shape {format_shape(weight.shape)}; set_weights got "
+                             f"an array of shape {format_shape(np.shape(array))}.")
+        layer_path, _, name = path.rpartition("/")
+        target = lookup(weights if weight.trainable else state, layer_path)
+        target[name] = jnp.asarray(array, target[name].dtype)
+    return weights, state
+
+
 def evaluate_eagerly(layer, inputs: tuple, options: dict):
     """Call a layer on arrays with the weights of its store, making them where there are none."""
     key, training = options.pop("key", None), bool(options.pop("training", False))
     inputs = jax.tree.map(jnp.asarray, inputs)
     build_from_arrays(layer, inputs)
+    _check_is_held(layer, inputs)
     weights, state = held_variables(layer)
     return apply(layer, weights, state, inputs, options, key=key, training=training)[0]
+
+
+def _check_is_held(layer, inputs: tuple) -> None:
+    """Raise where a layer is called inside the `call` of another that does not hold it: it could not be trained.
+
+    That is seen while a network is described, by the sizes that stand in for open axes then.
+    """
+    described = any(isinstance(leaf, jax.core.Tracer) and leaf.shape[:1] in [(sizes[0],) for sizes in _PROBES]
+                    for leaf in jax.tree.leaves(inputs))
+    acts = [inner for _, inner in walk(layer) if inner.own_weights() or "training" in inner.accepted_options()]
+    if described and acts:
+        text = layer.describe()
+        raise SettingError(
+            f"{text[0].upper()}{text[1:]} is called inside a layer or function that does not hold it, so its weights "
+            f"could not be found and trained. Keep it in an attribute, made in `__init__` or `build`: "
+            f"self.inner = {type(layer).__name__}(...), and call self.inner.")
 
 
 def build_from_arrays(layer, inputs: tuple) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from chainrule import regularizers
 from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import prepare_activation
 from chainrule.layers.base import Layer
@@ -41,7 +40,6 @@ class Dense(Layer):
     bias_initializer: Any = "zeros"
     kernel_regularizer: Any = None
     bias_regularizer: Any = None
-    activity_regularizer: Any = None
     kernel_constraint: Any = None
     bias_constraint: Any = None
 
@@ -50,7 +48,6 @@ class Dense(Layer):
     def __post_init__(self):
         check_count(self, "units", self.units)
         prepare_activation(self)
-        prepare_activity_regularizer(self)
 
     def build(self, input_shape):
         inputs = known_last_axis(self, input_shape)
@@ -206,6 +203,8 @@ class EinsumDense(Layer):
         kernel_regularizer, bias_regularizer: penalties on the weights, added to the loss.
         kernel_constraint, bias_constraint: projections of the weights after each update.
 
+    Reference: Einstein, Die Grundlage der allgemeinen Relativitätstheorie (1916), for the notation.
+
     Example:
         >>> import numpy as np
         >>> EinsumDense("abc,cd->abd", output_shape=(None, 8), bias_axes="d")(np.ones((2, 3, 4), "float32")).shape
@@ -273,12 +272,6 @@ class EinsumDense(Layer):
                 raise ShapeError(f"EinsumDense({self.equation!r}): the axis {letter} has size {known} in the input and "
                                  f"{size} in `output_shape`.")
         return sizes
-
-
-def prepare_activity_regularizer(layer) -> None:
-    """Turn a name into a regulariser."""
-    if layer.activity_regularizer is not None:
-        layer.activity_regularizer = regularizers.get(layer.activity_regularizer)
 
 
 def check_count(layer, setting: str, value) -> None:

@@ -12,7 +12,9 @@ class Dropout(Layer):
 
         y = x * keep / (1 - rate),   keep ~ Bernoulli(1 - rate)
 
-    Outside training `y = x`. Any shape.
+    Outside training `y = x`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         rate: the share that is dropped, from 0 (none) to below 1.
@@ -68,9 +70,11 @@ class _SpatialDropout(Layer):
 
 
 class SpatialDropout1D(_SpatialDropout):
-    """Dropout of whole features of a sequence, `(batch, time, features)`.
+    """Dropout of whole features of a sequence.
 
         y = x * keep / (1 - rate),   keep ~ Bernoulli(1 - rate), one draw for all times
+
+    Shapes: `(batch, time, features)` to the same.
 
     Args:
         rate: the share that is dropped, from 0 (none) to below 1.
@@ -89,9 +93,11 @@ class SpatialDropout1D(_SpatialDropout):
 
 
 class SpatialDropout2D(_SpatialDropout):
-    """Dropout of whole channels of an image, `(batch, height, width, channels)`.
+    """Dropout of whole channels of an image.
 
         y = x * keep / (1 - rate),   keep ~ Bernoulli(1 - rate), one draw for all pixels
+
+    Shapes: `(batch, height, width, channels)` to the same.
 
     Args:
         rate: the share that is dropped, from 0 (none) to below 1.
@@ -110,9 +116,11 @@ class SpatialDropout2D(_SpatialDropout):
 
 
 class SpatialDropout3D(_SpatialDropout):
-    """Dropout of whole channels of a volume, `(batch, depth, height, width, channels)`.
+    """Dropout of whole channels of a volume.
 
         y = x * keep / (1 - rate),   keep ~ Bernoulli(1 - rate), one draw for all voxels
+
+    Shapes: `(batch, depth, height, width, channels)` to the same.
 
     Args:
         rate: the share that is dropped, from 0 (none) to below 1.
@@ -136,7 +144,9 @@ class AlphaDropout(Layer):
         y = a * (x where kept, saturation elsewhere) + b,   kept ~ Bernoulli(1 - rate)
         saturation = -1.7581,   a = ((1 - rate) * (1 + rate * saturation ** 2)) ** -0.5,   b = -a * saturation * rate
 
-    Outside training `y = x`. Any shape.
+    Outside training `y = x`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         rate: the share that is set to the saturation value, from 0 (none) to below 1.
@@ -173,7 +183,9 @@ class AlphaDropout(Layer):
 
 
 class GaussianNoise(Layer):
-    """In training, normal noise added: `y = x + stddev * n`, `n ~ Normal(0, 1)`. Outside training `y = x`. Any shape.
+    """In training, normal noise added: `y = x + stddev * n`, `n ~ Normal(0, 1)`. Outside training `y = x`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         stddev: the standard deviation of the noise.
@@ -207,7 +219,9 @@ class GaussianDropout(Layer):
 
         y = x * n,   n ~ Normal(1, rate / (1 - rate))
 
-    Outside training `y = x`. Any shape.
+    Outside training `y = x`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         rate: the rate of the dropout that it stands for, from 0 (none) to below 1.
@@ -240,10 +254,12 @@ class GaussianDropout(Layer):
 class ActivityRegularization(Layer):
     """The input passed on, and a penalty on its size added to the loss: `(l1 * sum |x| + l2 * sum x ** 2) / batch`.
 
-    Any shape.
+    Shapes: any; the output has that of the input.
 
     Args:
         l1, l2: the strengths.
+
+    Reference: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.10.
 
     Example:
         >>> import numpy as np
@@ -260,9 +276,7 @@ class ActivityRegularization(Layer):
         check_not_negative(self, "l1", self.l1)
         check_not_negative(self, "l2", self.l2)
 
-    @property
-    def activity_regularizer(self):
-        """The penalty that the engine adds to the loss."""
+    def activity_penalty(self):
         return regularizers.L1L2(self.l1, self.l2)
 
     def call(self, x):

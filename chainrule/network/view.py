@@ -1,12 +1,11 @@
 """A layer as part of one model: its name there, its symbols there, its arrays."""
-from typing import Any
 
 import jax
 import numpy as np
 
-from chainrule.errors import NotReadyError, SettingError, ShapeError, UnknownNameError, did_you_mean, format_shape
+from chainrule.errors import NotReadyError, SettingError, UnknownNameError, did_you_mean
 from chainrule.layers.base import Layer, Weight
-from chainrule.layers.binding import lookup, walk
+from chainrule.layers.binding import lookup, ordered_weights, replace_arrays, walk
 
 
 class LayerView:
@@ -70,11 +69,9 @@ class LayerView:
 
     @property
     def weights(self) -> list[jax.Array]:
-        """The arrays of the layer, in Keras's order."""
-        weights, state = self.model.variables()
-        here = self._path
-        return [value for _, value in ordered_arrays(self.model, weights, state)
-                if _.startswith(f"{here}/")] if here else []
+        """The arrays of the layer, in Keras's order; those that the model has not made yet are made first."""
+        self.model.variables()
+        return self.layer.weights
 
     def get_weights(self) -> list[np.ndarray]:
         """The arrays of the layer, in Keras's order: trained ones first, then running statistics."""
@@ -86,45 +83,6 @@ class LayerView:
         weights, state = self.model.variables()
         entries = [entry for entry in ordered_weights(self.model) if entry[0].startswith(here)]
         self.model.set_variables(*replace_arrays(entries, weights, state, arrays, f"The layer {self.name!r}"))
-
-    def count_params(self) -> int:
-        """How many numbers its weights hold."""
-        return sum(weight.size for _, inner in walk(self.layer) for weight in inner.own_weights().values())
-
-
-def ordered_weights(root) -> list[tuple[str, Weight]]:
-    """The declared weights with their paths in Keras's order: layer by layer, trained ones first."""
-    entries = []
-    for path, layer in walk(root):
-        own = sorted(layer.own_weights().items(), key=lambda item: not item[1].trainable)
-        entries += [(f"{path}/{name}" if path else name, weight) for name, weight in own]
-    return entries
-
-
-def ordered_arrays(root, weights, state) -> list[tuple[str, Any]]:
-    """The arrays with their paths in Keras's order."""
-    found = []
-    for path, weight in ordered_weights(root):
-        layer_path, _, name = path.rpartition("/")
-        found.append((path, lookup(weights if weight.trainable else state, layer_path)[name]))
-    return found
-
-
-def replace_arrays(entries, weights, state, arrays, owner: str):
-    """`weights` and `state` with the arrays of some entries replaced, every shape held against the declared one."""
-    arrays = list(arrays)
-    if len(arrays) != len(entries):
-        listed = ", ".join(f"{path} {format_shape(weight.shape)}" for path, weight in entries) or "none"
-        raise ShapeError(f"{owner} has {len(entries)} weights ({listed}); set_weights got {len(arrays)} arrays.")
-    weights, state = (jax.tree.map(lambda leaf: leaf, tree) for tree in (weights, state))
-    for (path, weight), array in zip(entries, arrays, strict=True):
-        if np.shape(array) != weight.shape:
-            raise ShapeError(f"{owner}: the weight {path} has shape {format_shape(weight.shape)}; set_weights got "
-                             f"an array of shape {format_shape(np.shape(array))}.")
-        layer_path, _, name = path.rpartition("/")
-        target = lookup(weights if weight.trainable else state, layer_path)
-        target[name] = jax.numpy.asarray(array, target[name].dtype)
-    return weights, state
 
 
 def find_view(model, name: str | None, index: int | None) -> LayerView:

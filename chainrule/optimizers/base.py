@@ -25,7 +25,7 @@ _STATE = ("step", "average", "accumulated_gradient")
 class Optimizer(Configurable):
     """A rule that moves weights against their gradients, pure and compiled with the step that uses it.
 
-    The settings below belong to every optimiser, by keyword, with Keras's names and meaning. In an update they act in
+    The settings below belong to every optimiser, by keyword, with Keras's names and meaning. In a step they act in
     this order: accumulation, clipping, weight decay, the optimiser's own rule, the moving average of the weights.
 
     Args:
@@ -35,11 +35,14 @@ class Optimizer(Configurable):
         clipvalue: the largest magnitude of each gradient.
         global_clipnorm: the largest norm of all gradients together.
         use_ema: whether to keep a moving average of the weights, which `final_weights` returns after training.
-        ema_momentum: `average = ema_momentum * average + (1 - ema_momentum) * weight` after each update.
+        ema_momentum: `average = ema_momentum * average + (1 - ema_momentum) * weight` after each step.
         ema_overwrite_frequency: the updates after which the weights are replaced by their average, again and again.
         gradient_accumulation_steps: the steps whose mean gradient makes one update; the weights rest in between. A
-            schedule counts steps, everything else (bias corrections, averages) counts updates.
+            schedule counts steps, bias corrections and `ema_overwrite_frequency` count updates. The moving average
+            moves in every step, towards the resting weights too, and replaces them in every step of an update in which
+            that is due.
         exclude_from_weight_decay: regular expressions; weights whose path (`"dense_1/bias"`) contains one do not decay.
+        name: a name of your choice; it is kept, and nothing depends on it.
 
     To write one, declare the settings, list those that are numbers in `numbers` with their bounds, and write `slots`
     and `rule`. Both see one array at a time, so that an update is one pass over it:
@@ -71,8 +74,10 @@ class Optimizer(Configurable):
     ema_overwrite_frequency: int | None = None
     gradient_accumulation_steps: int | None = None
     exclude_from_weight_decay: tuple[str, ...] = ()
+    name: str | None = None
 
     kind = "optimizer"
+    needs_all_rows = False  # whether each update must see the loss over all the data
     needs_value = False  # whether `update` must be given the loss as a function of the weights
 
     # The settings that are numbers, with their bounds. They are arguments of a compiled program, never constants in it.
@@ -169,6 +174,10 @@ class Optimizer(Configurable):
             state["accumulated_gradient"] = jax.tree.map(zeros, weights)
         return state
 
+    def init_beside(self, weights, frozen) -> dict:
+        """As `init`, for weights that stand beside others, a tree too, that are not trained and get no state."""
+        return self.init(weights)
+
     def update(self, gradients, state, weights, hyperparameters=None, *, value=None, value_fn=None):
         """One step: new weights and new state. Pure; works under `jit`, `vmap` and `scan`.
 
@@ -187,9 +196,9 @@ class Optimizer(Configurable):
         if hyperparameters is None:
             hyperparameters = self.hyperparameters()
         loss = {"value": value, "value_fn": value_fn} if self.needs_value else {}
-        steps = self._steps_per_update
+        now, steps = self._numbers_now(state, hyperparameters), self._steps_per_update
         if steps == 1:
-            weights, state = self._one_update(gradients, state, weights, hyperparameters, **loss)
+            weights, state = self._advance(self._clip(gradients, now), state, weights, now, **loss)
         else:
             total = jax.tree.map(lambda sum, gradient: sum + gradient.astype(sum.dtype),
                                  state["accumulated_gradient"], gradients)
@@ -197,9 +206,11 @@ class Optimizer(Configurable):
             empty = jax.tree.map(jnp.zeros_like, total)
             weights, state = lax.cond(
                 (state["step"] + 1) % steps == 0,
-                lambda: self._one_update(mean(), state | {"accumulated_gradient": empty}, weights, hyperparameters,
-                                         **loss),
+                lambda: self._advance(self._clip(mean(), now), state | {"accumulated_gradient": empty}, weights, now,
+                                      **loss),
                 lambda: (weights, state | {"accumulated_gradient": total}))
+        if self.use_ema:
+            weights, state = self._average(weights, state, now)
         return weights, state | {"step": state["step"] + 1}
 
     def final_weights(self, weights, state):
@@ -221,11 +232,6 @@ class Optimizer(Configurable):
     @property
     def _steps_per_update(self) -> int:
         return self.gradient_accumulation_steps or 1
-
-    def _one_update(self, gradients, state, weights, hyperparameters, **loss):
-        now = self._numbers_now(state, hyperparameters)
-        weights, state = self._advance(self._clip(gradients, now), state, weights, now, **loss)
-        return self._average(weights, state, now) if self.use_ema else (weights, state)
 
     def _numbers_now(self, state, hyperparameters) -> SimpleNamespace:
         """The hyperparameters of this update as arrays of one dtype, the schedules asked."""
@@ -279,8 +285,8 @@ class Optimizer(Configurable):
         return any(re.search(pattern, path) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
 
     def _average(self, weights, state, now):
-        """The moving average after an update; the weights are replaced by it where that is due."""
-        momentum = jnp.where(now.count == 1, 0, now.ema_momentum)  # the first average is the first weights
+        """The moving average after a step; the weights are replaced by it where that is due."""
+        momentum = jnp.where(now.count == 1, 0, now.ema_momentum)  # in the first update it is the weights themselves
 
         def move(average, weight):
             kept = momentum.astype(average.dtype)

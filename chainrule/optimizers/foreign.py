@@ -15,6 +15,8 @@ class OptaxOptimizer(Optimizer):
     a new optimiser. Clipping, accumulation and the moving average of `Optimizer` work around it. It is code, so it
     cannot be kept in a file.
 
+    Shapes: weights of any shape; the transformation's updates have that of their weight.
+
     Args:
         transformation: what `optax.adam(0.001)`, `optax.chain(...)` and the like return.
         settings: the settings of `Optimizer`, except `weight_decay`.
@@ -79,6 +81,8 @@ class LBFGS(Optimizer):
     `update` needs `value_fn`, the loss as a function of the weights (`needs_value` says so); `value`, the loss at the
     present weights, saves one evaluation.
 
+    Shapes: weights of any shape; `memory_size` differences of weights and as many of gradients are kept for each.
+
     Args:
         learning_rate: the first length that the line search tries.
         memory_size: how many differences are remembered.
@@ -101,7 +105,7 @@ class LBFGS(Optimizer):
     memory_size: int = 10
     line_search_steps: int = 20
 
-    needs_value = True
+    needs_value = needs_all_rows = True
 
     def _check(self, name, value):
         super()._check(name, value)

@@ -3,7 +3,7 @@
 A model file is a zip archive of two members:
 
 - `model.json`: what the model is made of: layers by their names in the closed registries, and their settings; the
-  arguments of `compile`.
+  arguments of `compile`; the names of the classes, where there are any.
 - `weights.safetensors`: arrays by name: `weights/dense/kernel`, `state/batch_normalization/moving_mean`,
   `optimizer/first_moment/dense/kernel`, and `setting/0` for arrays among the settings.
 
@@ -67,6 +67,8 @@ def save_model(model, path, overwrite: bool = True, include_optimizer: bool = Tr
         "model": write(model), "inputs": write(_described_inputs(model)),
         "compile": compiled and write({"optimizer": compiled.optimizer, "loss": compiled.loss,
                                        "loss_weights": compiled.loss_weights, "metrics": compiled.metrics})}
+    if model.class_names is not None:
+        description["class_names"] = model.class_names
     if (problem := find_problem(description)) is not None:
         raise SettingError(f"The model cannot be kept in a file: its description {problem}.")
     text = json.dumps(description, indent=1, allow_nan=False).encode()
@@ -107,6 +109,8 @@ def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any]
         if (inputs := read(description["inputs"])) is not None:
             with _failing("the model cannot be built for the inputs that the file names"):
                 _build(model, inputs)
+        with _failing("the names of the classes are not valid"):
+            model.class_names = description.get("class_names")
         training = {name: found.pop(name) for name in list(found) if name.startswith("optimizer/")}
         _take_arrays(model, found)
         if description["compile"] is not None:
@@ -196,8 +200,8 @@ def _checked_description(description) -> dict[str, Any]:
         raise FileFormatError(
             f"it was written by a newer chainrule ({description.get('chainrule')}, format version {written}; this one "
             f"reads up to {FORMAT_VERSION}). Upgrade with pip install --upgrade chainrule")
-    if set(description) != _ENTRIES:
-        differing = ", ".join(repr(name) for name in sorted(set(description) ^ _ENTRIES))
+    if found := (set(description) - {"class_names"}) ^ _ENTRIES:
+        differing = ", ".join(map(repr, sorted(found)))
         raise FileFormatError(f"model.json has missing or unexpected entries: {differing}")
     return description
 
@@ -289,8 +293,8 @@ def _optimizer_specs(model, optimizer):
     if not model.built:
         return None
     with precision(model.dtype):
-        trained = split_frozen(model.variables()[0], frozen_paths(model))[0]
-        return jax.eval_shape(optimizer.init, trained)
+        trained, kept = split_frozen(model.variables()[0], frozen_paths(model))
+        return jax.eval_shape(optimizer.init_beside, trained, kept)
 
 
 def _fits(state, specs) -> bool:

@@ -79,8 +79,8 @@ class Tape:
             raise SettingError(
                 f"There is no formula for {layer.describe(path)}. symbolic.derive knows networks of these layers: "
                 f"{', '.join(known)}. Derive a model of those alone, and use inspect.check_gradients for any other.")
-        if getattr(layer, "activity_regularizer", None) is not None:
-            term = self._keep(local(lambda entries: [penalty(layer.activity_regularizer, entries)], y))
+        if layer.activity_penalty() is not None:
+            term = self._keep(local(lambda entries: [penalty(layer.activity_penalty(), entries)], y))
             term.receive([sympy.Integer(1)])
             self.penalties += term.entries
         return y

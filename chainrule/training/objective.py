@@ -125,6 +125,9 @@ class Objective:
                     name: metric.add(metric_sums[output.name][name], part.y[index], prediction, row_weights)
                     for name, metric in output.metrics.items()}
         penalties = [term for term in [penalty(self.network, weights, settings), *call.losses] if term is not None]
+        if training and not penalties and not loss_sums:
+            raise SettingError("There is nothing to minimise: compile was given no loss, and no layer has a penalty or "
+                               "calls add_loss. Give one: model.compile(optimizer=..., loss='mse').")
         extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.dtype)
         sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count,
                 "losses": loss_sums, "metrics": metric_sums}

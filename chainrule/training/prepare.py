@@ -13,6 +13,7 @@ import numpy as np
 from chainrule.data import arrays
 from chainrule.data.source import Source
 from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameError, did_you_mean
+from chainrule.layers.binding import walk
 from chainrule.network.graph import check_shape
 from chainrule.training.objective import Batch, Objective
 
@@ -182,6 +183,23 @@ def _is_sorted(target: np.ndarray) -> bool:
     values = target.argmax(-1) if target.ndim == 2 and target.shape[1] > 1 else target.reshape(len(target), -1)[:, 0]
     before, after = values[:-1], values[1:]  # compared, because a difference of unsigned numbers is never negative
     return len(values) > 2 and bool((before <= after).all() or (before >= after).all()) and values[0] != values[-1]
+
+
+def check_suits_optimizer(model, batches) -> None:
+    """Raise, or warn, where an optimiser that needs the same loss at every step would not see it."""
+    name = type(model.optimizer).__name__
+    if not model.optimizer.needs_all_rows:
+        return
+    if batches.steps > 1:
+        raise SettingError(
+            f"{name} searches along a line of the loss over all the data, and batch_size={batches.size} shows it a "
+            f"part of the {batches.count} rows. Leave batch_size out, or use an optimizer for batches: 'adam', 'sgd'.")
+    for path, layer in walk(model):
+        if {"key", "training"} <= layer.accepted_options():
+            warnings.warn(
+                f"{name} needs the same loss at every step, and {layer.describe(path)} draws random numbers in "
+                f"training. Leave such layers out, or use another optimizer.", UserWarning, stacklevel=3)
+            return
 
 
 def warn_if_unsuited(model, objective: Objective) -> None:

@@ -104,7 +104,7 @@ class TrainingProgram:
 
     def initial_optimizer_state(self, weights: Tree):
         """The optimiser's state before the first step."""
-        return self.optimizer.init(split_frozen(weights, self.frozen)[0])
+        return self.optimizer.init_beside(*split_frozen(weights, self.frozen))
 
     def step_key(self, run: RunState):
         """The key of the next step: a stream of its own beside that of the epochs' orders."""

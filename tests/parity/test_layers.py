@@ -8,8 +8,8 @@ import torch
 
 import chainrule
 from chainrule import layers
+from chainrule.layers.binding import ordered_weights
 from chainrule.models import Input, Sequential
-from chainrule.network.view import ordered_weights
 
 # NumPy 2 asks torch tensors for a copy in a way that they do not know yet, wherever Keras hands one to it.
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]

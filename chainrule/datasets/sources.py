@@ -6,7 +6,7 @@ Two environment variables are read here, at the time of the call, and nowhere el
   Packed files may lie there unpacked, without their `.gz`.
 - `CHAINRULE_CACHE`: the folder for downloads, in place of the system's: `$XDG_CACHE_HOME/chainrule` or
   `~/.cache/chainrule` on Linux, `~/Library/Caches/chainrule` on macOS, `%LOCALAPPDATA%\\chainrule` on Windows. Data
-  sets lie in its folder `datasets`.
+  sets lie in its folder `datasets`, published weights of networks in its folder `weights`.
 """
 import contextlib
 import hashlib
@@ -25,11 +25,15 @@ _CHUNK = 2**17
 
 
 class RemoteFile(NamedTuple):
-    """One published file: its name, how long it is, and the SHA-256 digest of its bytes in hexadecimal."""
+    """One published file: its name, how long it is, and the digest of its bytes in hexadecimal.
+
+    The digest is SHA-256, or MD5 where the publisher states no other: `algorithm` says so.
+    """
 
     name: str
     size: int
-    sha256: str
+    digest: str
+    algorithm: str = "sha256"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Source:
         folder: the name of its folder, below `CHAINRULE_DATA` and in the cache: `"fashion-mnist"`.
         files: what is wanted.
         mirrors: addresses that end in a slash, tried in this order.
+        group: the folder of the cache that its folder lies in.
 
     Example:
         >>> Source("Toy", "toy", (RemoteFile("toy.csv", 12, "00" * 32),), ("https://example.org/toy/",)).files[0].name
@@ -51,6 +56,7 @@ class Source:
     folder: str
     files: tuple[RemoteFile, ...]
     mirrors: tuple[str, ...]
+    group: str = "datasets"
 
 
 def locate(source: Source, path: str | PathLike | None = None) -> list[Path]:
@@ -75,7 +81,7 @@ def locate(source: Source, path: str | PathLike | None = None) -> list[Path]:
         found = {file: _own_file(folder, file) for file in source.files}
         advice = f"Put the files into {folder}, or leave out path to have them looked for elsewhere and downloaded."
         return _all_found(source, found, [folder], [], advice)
-    own, cache = _data_folder(), cache_folder() / "datasets" / source.folder
+    own, cache = data_folder(), cache_folder() / source.group / source.folder
     found, failures = {}, []
     for file in source.files:
         found[file] = own and _own_file(own / source.folder, file)
@@ -108,7 +114,14 @@ def cache_folder() -> Path:
     return Path(base) / "chainrule"
 
 
-def _data_folder() -> Path | None:
+def data_folder() -> Path | None:
+    """The folder of data sets that `CHAINRULE_DATA` names, whether it exists or not; `None` where it names none.
+
+    Example:
+        >>> folder = data_folder()
+        >>> folder is None or folder.is_absolute()
+        True
+    """
     chosen = os.environ.get("CHAINRULE_DATA")
     return Path(chosen).expanduser().absolute() if chosen else None
 
@@ -121,7 +134,7 @@ def _own_file(folder: Path, file: RemoteFile) -> Path | None:
 
 def _fetched_file(source: Source, file: RemoteFile, target: Path) -> tuple[Path | None, list[str]]:
     """The file in the cache after a download from the first mirror that has it, or what went wrong."""
-    failures = [f"{target}: its sha256 digest is not that of the published file"] if target.exists() else []
+    failures = [f"{target}: its {file.algorithm} digest is not that of the published file"] if target.exists() else []
     for mirror in source.mirrors:
         problem = _download(mirror + file.name, file, target)
         if problem is None:
@@ -134,7 +147,7 @@ def _intact(path: Path, file: RemoteFile) -> bool:
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+        return hashlib.file_digest(stream, file.algorithm).hexdigest() == file.digest
 
 
 def _download(address: str, file: RemoteFile, target: Path) -> str | None:
@@ -150,7 +163,7 @@ def _download(address: str, file: RemoteFile, target: Path) -> str | None:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     seen = console.is_terminal or console.is_jupyter
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    digest, size = hashlib.sha256(), 0
+    digest, size = hashlib.new(file.algorithm), 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with (urllib.request.urlopen(address, timeout=_TIMEOUT) as answer, open(partial, "wb") as output,
@@ -166,8 +179,8 @@ def _download(address: str, file: RemoteFile, target: Path) -> str | None:
         if size != file.size:
             found = f"{size} came" if size < file.size else "more came"
             return f"expected {file.size} bytes, {found}; nothing was kept"
-        if digest.hexdigest() != file.sha256:
-            return f"expected the sha256 digest {file.sha256}, found {digest.hexdigest()}; nothing was kept"
+        if digest.hexdigest() != file.digest:
+            return f"expected the {file.algorithm} digest {file.digest}, found {digest.hexdigest()}; nothing was kept"
         os.replace(partial, target)
         return None
     except (OSError, HTTPException) as error:

@@ -13,7 +13,8 @@ from chainrule.errors import FileFormatError, SettingError
 def read_keras(path) -> dict[str, list[np.ndarray]]:
     """The arrays of each layer in an HDF5 file of Keras, by the layer's name, in the order of `get_weights`.
 
-    Only numbers are read, and only from this file: links to others, and arrays that are packed, are refused.
+    Only numbers are read, and only from this file: links to others, and arrays that are packed, are refused. In files
+    of Keras 3 the layers inside of others (an LSTM's cell) go by their own names.
 
     Args:
         path: the file, `.h5`, of `model.save_weights(path)` or `model.save(path)`.

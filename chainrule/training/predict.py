@@ -99,7 +99,8 @@ def default_batch_size(model) -> int:
         return 32
     largest = max(int(np.prod([size or 128 for size in symbol.shape[1:]]))
                   for node in graph.nodes for symbol in jax.tree.leaves(node.outputs))
-    return min(max(1 << (ACTIVATION_ENTRIES // max(largest, 1)).bit_length() - 1, 32), 4096) if largest else 32
+    fitting = max(ACTIVATION_ENTRIES // max(largest, 1), 1)
+    return min(max(1 << fitting.bit_length() - 1, 32), 4096) if largest else 32
 
 
 def concatenate(parts: list) -> Any:

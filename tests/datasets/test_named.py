@@ -59,11 +59,11 @@ def test_the_published_files(module):
     folder = os.path.join(os.environ.get("CHAINRULE_DATA", ""), module.source.folder)
     if not os.path.isdir(folder):
         assert [file.name for file in module.source.files] == [f"{name}.gz" for name in NAMES]
-        assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in module.source.files)
+        assert all(re.fullmatch("[0-9a-f]{64}", file.digest) for file in module.source.files)
         return
     for path, file in zip(locate(module.source), module.source.files, strict=True):
         if path.suffix == ".gz":
-            assert (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) == (file.size, file.sha256)
+            assert (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) == (file.size, file.digest)
     (x_train, y_train), (x_test, y_test) = module.load_data()
     assert x_train.shape == (60000, 28, 28) and x_test.shape == (10000, 28, 28)
     assert y_train.shape == (60000,) and y_test.shape == (10000,)

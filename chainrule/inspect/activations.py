@@ -1,21 +1,19 @@
 """What passes through a network: the output of every layer, or what goes into its activation function."""
-from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
-from chainrule.errors import SettingError, UnknownNameError, did_you_mean
-from chainrule.layers.binding import Call
+from chainrule.errors import UnknownNameError, did_you_mean
+from chainrule.inspect.recording import KINDS, record, require_layer, require_model
 from chainrule.models import Model
-from chainrule.network.graph import InputLayer, Network
 from chainrule.precision import precision
 from chainrule.training import prepare
 
-KINDS = ("outputs", "preactivations")
 
-
-def activations(model: Model, x, *, of: str = "outputs", seed: int = 0) -> dict[str, Any]:
+def activations(model: Model, x, *, layers: str | Iterable[str] | None = None, of: str = "outputs",
+                seed: int = 0) -> dict[str, Any]:
     """What the layers of a model compute for given inputs, outside training.
 
     Of `y = activation(z)`, such as `z = x @ kernel + bias` in a `Dense` layer, `"outputs"` are `y` and
@@ -24,6 +22,7 @@ def activations(model: Model, x, *, of: str = "outputs", seed: int = 0) -> dict[
     Args:
         model: the model.
         x: inputs, as for `predict`.
+        layers: the names of the layers that are wanted; all by default.
         of: `"outputs"` or `"preactivations"`.
         seed: makes the weights of a model that has none yet.
 
@@ -38,48 +37,22 @@ def activations(model: Model, x, *, of: str = "outputs", seed: int = 0) -> dict[
         >>> model = Sequential([Input((2,)), Dense(3, activation="relu"), Dense(1)])
         >>> {name: array.shape for name, array in activations(model, np.ones((5, 2), "float32")).items()}
         {'dense': (5, 3), 'dense_1': (5, 1)}
+        >>> list(activations(model, np.ones((5, 2), "float32"), layers="dense_1"))
+        ['dense_1']
     """
-    if not isinstance(model, Model):
-        raise SettingError(f"activations takes a Model or a Sequential; got {model!r} ({type(model).__name__}).")
+    require_model(model, "activations")
     if of not in KINDS:
         raise UnknownNameError(f"There are no activations of {of!r}. {did_you_mean(of, KINDS)}")
     with precision(model.dtype):
         model._ensure_built(x)
         inputs = prepare.input_arrays(model, x)
-        evaluation = Recording(model, *model.variables(seed), dtype=model.dtype, preactivations=of == "preactivations")
-        evaluation.run(evaluation.copy(model), (inputs,), {})
+        _, recording = record(model, *model.variables(seed), inputs)
+        # Inside a compiled loop over the steps of a sequence there are no values to show.
+        found = {name: value for name, value in getattr(recording, of).items()
+                 if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))}
+        if layers is not None:
+            names = [layers] if isinstance(layers, str) else list(layers)
+            wanted = {require_layer(name, found, "layers") for name in names}
+            found = {name: value for name, value in found.items() if name in wanted}
         # One by one: over a whole dict, JAX would sort the names.
-        return {name: jax.tree.map(np.array, value) for name, value in evaluation.found.items()}
-
-
-class Recording(Call):
-    """An evaluation that keeps what each layer computes.
-
-    Args:
-        preactivations: whether to keep what goes into a layer's activation function in the place of its output.
-
-    Attributes:
-        found: by path, what was kept.
-    """
-
-    def __init__(self, *arguments, preactivations: bool, **options):
-        super().__init__(*arguments, **options)
-        self.preactivations = preactivations
-        self.found: dict[str, Any] = {}
-        self.observe = self._keep
-        self._entering: dict[str, Any] = {}
-        self._uses: Counter[str] = Counter()
-
-    def activate(self, path: str, function, z):
-        # Inside a compiled loop over the steps of a sequence there are no values to keep.
-        if self.preactivations and not isinstance(z, jax.core.Tracer):
-            self._entering[path] = z
-        return super().activate(path, function, z)
-
-    def _keep(self, path: str, bound, outputs) -> None:
-        """Note what a layer computed. A graph is left out, being no more than the layers in it."""
-        value = self._entering.pop(path, outputs)
-        is_graph = isinstance(bound, Network) and bound.__dict__.get("_graph") is not None
-        if path and not is_graph and not isinstance(bound, InputLayer):
-            self._uses[path] += 1
-            self.found[path if self._uses[path] == 1 else f"{path}:{self._uses[path]}"] = value
+        return {name: jax.tree.map(np.array, value) for name, value in found.items()}

@@ -147,7 +147,7 @@ def check_gradients(model: Model, x, y, loss=None, *, seed: int = 0, step: float
 def _problem(model, chosen: Compiled, x, y, sample_weight) -> tuple[Objective, prepare.Batch]:
     """The objective and the rows, both in 64 bits, checked as `fit` checks them."""
     names, specs = model.output_names, model._output_leaves()
-    x, y = prepare.input_arrays(model, x), prepare.target_arrays(names, y)
+    x, y = prepare.input_arrays(model, x), prepare.target_arrays(model, y)
     shapes = [None if target is None else (None, *target.shape[1:]) for target in y]
     objective = chosen.objective(model, names, specs, shapes, "float64")
     if all(output.loss is None for output in objective.outputs):

@@ -44,6 +44,19 @@ def test_weights_of_a_model_that_has_none_come_from_the_seed():
     np.testing.assert_array_equal(activations(first, X, seed=7)["dense"], activations(second, X)["dense"])
 
 
+def test_some_of_the_layers():
+    model = Sequential([Input((4,)), Dense(5, activation="relu", name="a"), Dense(5, name="b"), Dense(3, name="c")])
+    everything = activations(model, X)
+    some = activations(model, X, layers=["c", "a"])
+    assert list(some) == ["a", "c"] and list(activations(model, X, layers="b")) == ["b"]
+    np.testing.assert_array_equal(some["c"], everything["c"])
+    before = activations(model, X, layers="a", of="preactivations")["a"]
+    np.testing.assert_array_equal(np.maximum(before, 0), everything["a"])
+    with pytest.raises(UnknownNameError) as error:
+        activations(model, X, layers=["a", "d"])
+    assert str(error.value) == "The model has no layer 'd'. Known names: 'a', 'b', 'c'."
+
+
 def test_nested_and_shared_layers():
     encoder = Sequential([Input((4,)), Dense(4, activation="tanh"), Block(4)], name="encoder")
     inputs = Input((4,))

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import chainrule
 from chainrule import (
     activations,
+    applications,
     callbacks,
     constraints,
+    data,
     datasets,
     errors,
     initializers,
@@ -20,6 +22,7 @@ from chainrule import (
     models,
     optimizers,
     regularizers,
+    saving,
     schedules,
     symbolic,
     utils,
@@ -27,7 +30,7 @@ from chainrule import (
 from chainrule.configuration import Registry
 
 PAGE = Path(__file__).with_name("reference.md")
-LABELS = ("Args", "Attributes", "Class attributes", "Example", "Raises", "Reference", "Returns", "Shapes", "Source")
+LABELS = ("Args", "Attributes", "Class attributes", "Example", "Raises", "Reference", "Returns", "Shapes")
 
 
 class Entry(NamedTuple):
@@ -74,13 +77,17 @@ def sections() -> list[Section]:
                  Entry("layers.LayerReport", layers.LayerReport, returned=True)]),
         Section("Activations", "Functions on arrays; layers take them, or their names, as `activation`.",
                 _registered("activations", activations.registry)),
+        Section("Operations", "Pure functions on arrays: what layers of images are made of, for plain images and for "
+                "layers of one's own. The kernels at the end are what `ops.named_kernel` knows.",
+                [*_listed("ops", chainrule.ops), *_registered("ops.filters", chainrule.ops.filters.registry)]),
         Section("Losses", "Every loss also takes `reduction` and `name`, by keyword; `Loss` says what they mean. Each "
                 "has a functional form in snake case, `losses.mean_squared_error(y_true, y_pred)`, that returns one "
-                "value per row.",
+                "value per row. In the equations `y` is the target and `p` the output; a loss that is called reduces "
+                "its values to a number.",
                 [Entry("losses.Loss", losses.Loss, methods=("call", "mask", "values", "__call__")),
                  *_registered("losses", losses.registry, losses.Loss)]),
         Section("Metrics", "Every metric also takes `name`, by keyword. `\"accuracy\"` stands for the accuracy that "
-                "fits the loss and the shapes.",
+                "fits the loss and the shapes. In the equations `y` is the target, `p` the output and `w` the weight.",
                 [Entry("metrics.Metric", metrics.Metric, methods=(
                     "zeros", "add", "compute", "update_state", "result", "reset_state", "__call__")),
                  *_registered("metrics", metrics.registry, metrics.Metric),
@@ -91,9 +98,10 @@ def sections() -> list[Section]:
                     "prepare")),
                  *_registered("optimizers", optimizers.registry, optimizers.Optimizer),
                  Entry("optimizers.OptaxOptimizer", optimizers.OptaxOptimizer)]),
-        Section("Schedules", "Learning rates that depend on the step; given to an optimiser as its `learning_rate`.",
+        Section("Schedules", "Learning rates that depend on the step; given to an optimiser as its `learning_rate`. "
+                "Every schedule also takes `name`, by keyword.",
                 [Entry("schedules.Schedule", schedules.Schedule, methods=("__call__", "momentum")),
-                 *_registered("schedules", schedules.registry)]),
+                 *_registered("schedules", schedules.registry, schedules.Schedule)]),
         Section("Initializers", "How weights start.",
                 [Entry("initializers.Initializer", initializers.Initializer, methods=("draw", "__call__")),
                  *_registered("initializers", initializers.registry)]),
@@ -106,15 +114,29 @@ def sections() -> list[Section]:
         Section("Callbacks", "What acts between the steps or epochs of a fit.",
                 [Entry("callbacks.Callback", callbacks.Callback, methods=tuple(callbacks.EVENTS)),
                  *_listed("callbacks", callbacks, except_for=("Callback",), returned=("History",))]),
+        Section("Published networks", "For images, with the weights trained on ImageNet. All take images prepared by "
+                "the same `preprocess_input`, which stands beside each: `applications.vgg16.preprocess_input`. Weights "
+                "of other networks come from files of PyTorch and Keras as arrays.",
+                [*(Entry(f"applications.{name}", getattr(applications, name))
+                   for name in ("VGG16", "VGG19", "ResNet18", "ResNet50")),
+                 *(Entry(f"applications.imagenet.{name}", getattr(applications.imagenet, name))
+                   for name in ("preprocess_input", "decode_predictions", "classes")),
+                 Entry("saving.read_pytorch", saving.read_pytorch), Entry("saving.read_keras", saving.read_keras)]),
         Section("Inspection", "Looking into networks.",
-                _listed("inspect", chainrule.inspect, returned=("GradientReport", "WeightCheck"))),
+                [*_listed("inspect", chainrule.inspect, except_for=("Picture",),
+                          returned=("GradientReport", "Maximisation", "WeightCheck")),
+                 *_with_methods("inspect.Picture", chainrule.inspect.Picture)]),
         Section("Symbols", "Small networks as formulas; needs `pip install 'chainrule[symbols]'` and "
                 "`from chainrule import symbolic`.",
                 [Entry("symbolic.derive", symbolic.derive),
                  *_with_methods("symbolic.Derivation", symbolic.Derivation, returned=True)]),
+        Section("Data", "Rows that are read while a network is trained on them; images need "
+                "`pip install 'chainrule[images]'`.",
+                [Entry("data.Source", data.Source, methods=("__len__", "rows", "load", "subset", "split")),
+                 *_listed("data", data, except_for=("Source",))]),
         Section("Data sets", "Found in the folder that `CHAINRULE_DATA` names, in the cache, or downloaded once.",
                 [*(Entry(f"datasets.{name}.load_data", getattr(datasets, name).load_data)
-                   for name in ("digits", "fashion_mnist", "mnist")),
+                   for name in ("cifar10", "digits", "fashion_mnist", "mnist")),
                  Entry("datasets.read_idx", datasets.read_idx), Entry("datasets.write_idx", datasets.write_idx)]),
         Section("Utilities", "", _defined("utils", utils)),
         Section("Errors", "Every error says what was expected, what came, and the likely fix.",
@@ -225,7 +247,7 @@ def markdown(label: str, text: str) -> str:
         return f"{headings[label]}:\n\n{_items(text)}"
     if label == "Example":
         return f"```pycon\n{text}\n```"
-    if label in ("Reference", "Source"):
+    if label == "Reference":
         return f"*Reference:* {_joined(text)}"
     return f"{label}: {_joined(text)}" if label else _paragraphs(text)
 

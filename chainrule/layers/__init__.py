@@ -1,8 +1,30 @@
 """Layers: what networks are made of."""
 from chainrule.configuration import Registry
 from chainrule.layers.activation import ELU, GELU, SELU, Activation, LeakyReLU, PReLU, ReLU, RReLU, Softmax
+from chainrule.layers.augmentation import (
+    CenterCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
 from chainrule.layers.base import Layer
 from chainrule.layers.check import LayerReport, check_layer
+from chainrule.layers.colour import RandomBrightness, RandomContrast, RandomErasing, RandomNoise, RandomSaturation
+from chainrule.layers.convolution import (
+    Conv1D,
+    Conv1DTranspose,
+    Conv2D,
+    Conv2DTranspose,
+    Conv3D,
+    Conv3DTranspose,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
 from chainrule.layers.dense import Bilinear, Dense, EinsumDense, Maxout
 from chainrule.layers.merging import (
     Add,
@@ -15,12 +37,27 @@ from chainrule.layers.merging import (
     Operation,
     Subtract,
 )
+from chainrule.layers.mixing import CutMix, MixUp
 from chainrule.layers.normalisation import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
     UnitNormalization,
+)
+from chainrule.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
 )
 from chainrule.layers.preprocessing import CategoryEncoding, Discretization, Hashing, Normalization
 from chainrule.layers.regularisation import (
@@ -35,14 +72,37 @@ from chainrule.layers.regularisation import (
 )
 from chainrule.layers.reshaping import Flatten, Identity, Lambda, Permute, RepeatVector, Rescaling, Reshape
 from chainrule.layers.residual import Residual
+from chainrule.layers.resizing import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    Resizing,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
+
+AvgPool2D, GlobalAvgPool2D = AveragePooling2D, GlobalAveragePooling2D  # the short names that Keras has too
+MaxPool2D, GlobalMaxPool2D = MaxPooling2D, GlobalMaxPooling2D
 
 registry = Registry("layer", [
-    Activation, ActivityRegularization, Add, AlphaDropout, Average, BatchNormalization, Bilinear, CategoryEncoding,
-    Concatenate, Dense, Discretization, Dot, Dropout, ELU, EinsumDense, Flatten, GELU, GaussianDropout, GaussianNoise,
-    GroupNormalization, Hashing, Identity, Lambda, LayerNormalization, LeakyReLU, Maximum, Maxout, Minimum, Multiply,
-    Normalization, Operation, PReLU, Permute, RMSNormalization, RReLU, ReLU, RepeatVector, Rescaling, Reshape, Residual,
-    SELU, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UnitNormalization,
-])
+    Activation, ActivityRegularization, Add, AlphaDropout, Average, AveragePooling1D, AveragePooling2D,
+    AveragePooling3D, BatchNormalization, Bilinear, CategoryEncoding, CenterCrop, Concatenate, Conv1D, Conv1DTranspose,
+    Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, CutMix, Dense,
+    DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense, Flatten, GELU, GaussianDropout,
+    GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Hashing, Identity, Lambda, LayerNormalization,
+    LeakyReLU, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Maxout, Minimum, MixUp, Multiply, Normalization,
+    Operation, PReLU, Permute, RMSNormalization, RReLU, RandomBrightness, RandomContrast, RandomCrop, RandomErasing,
+    RandomFlip, RandomNoise, RandomRotation, RandomSaturation, RandomShear, RandomTranslation, RandomZoom, ReLU,
+    RepeatVector, Rescaling, Reshape, Residual, Resizing, SELU, SeparableConv1D, SeparableConv2D, Softmax,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UnitNormalization, UpSampling1D, UpSampling2D,
+    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+], aliases={"AvgPool2D": AvgPool2D, "GlobalAvgPool2D": GlobalAvgPool2D, "GlobalMaxPool2D": GlobalMaxPool2D,
+            "MaxPool2D": MaxPool2D})
 
 get = registry.get
 

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-HOLD = ("01_perceptron", "02_toy_1d", "03_mnist_by_hand", "04_mnist_mlp", "07_functional_prelu", "08_custom_layer",
-        "09_two_heads")
+HOLD = ("01_perceptron", "02_toy_1d", "03_mnist_by_hand", "04_mnist_mlp", "05_convnet", "06_convolution_operator",
+        "07_functional_prelu", "08_custom_layer", "09_two_heads", "16_vgg16_inside")
 
 
 def main() -> int:

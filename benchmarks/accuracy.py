@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py mnist
     python benchmarks/accuracy.py fashion_mnist --seeds 1
 
-The settings were chosen by the accuracy on the last 6,000 training images, which `--choose` holds out as they were then.
+The settings were chosen by the accuracy on the last 6,000 training images, which `--choose` holds out again.
 Without it the network is trained on all 60,000, and the 10,000 test images are looked at once, at the end.
 """
 import argparse

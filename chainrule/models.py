@@ -137,7 +137,7 @@ class Model(Network):
             inputs = jax.tree.map(jax.numpy.asarray, inputs)
             if not self.built:
                 self._build_for(*inputs)
-            return evaluate_eagerly(self, inputs, options)
+            return evaluate_eagerly(self, inputs, options, self.dtype)
 
     # The store of weights.
 
@@ -382,6 +382,7 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
+        given_names = getattr(x, "class_names", None) if isinstance(x, Source) else None
         with precision(self.dtype), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
             if self.optimizer.needs_all_rows and batch_size is None and not isinstance(x, Source):
@@ -396,6 +397,8 @@ class Model(Network):
                 if validation_batches.chunk:
                     judge, validation_batches = self._evaluation(objective, validation_batches), None
             program, pace = self._program(objective, batches, validation_batches)
+            if self.class_names is None:
+                self.class_names = given_names
             weights, state = self.variables(0 if seed is None else seed)
             run = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
@@ -511,7 +514,7 @@ class Model(Network):
         self._require_compiled("train_on_batch")
         with precision(self.dtype):
             self._ensure_built(x)
-            x, y = prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+            x, y = prepare.input_arrays(self, x), prepare.target_arrays(self, y)
             objective, count = self._objective(x, y)
             data = self._batch(objective, x, y, count, sample_weight, class_weight, relative=False)
             program, _ = self._program(objective, Batches(count, count), None)
@@ -603,8 +606,7 @@ class Model(Network):
     @property
     def output_names(self) -> list[str]:
         """The names of the outputs: keys of a dict, or the names of the layers they come from."""
-        graph = self.__dict__.get("_graph")
-        outputs = graph.outputs if graph is not None else self.__dict__["_output_specs"]
+        graph, outputs = self.__dict__.get("_graph"), self._output_structure
         if isinstance(outputs, dict):
             return sorted(outputs)
         leaves = jax.tree.leaves(outputs)
@@ -613,9 +615,14 @@ class Model(Network):
         names = [graph.names[id(symbol.node.layer)] for symbol in leaves]
         return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]
 
-    def _output_leaves(self) -> list:
+    @property
+    def _output_structure(self):
+        """The structure of the outputs: symbols, or shapes where there is no graph."""
         graph = self.__dict__.get("_graph")
-        return jax.tree.leaves(graph.outputs if graph is not None else self.__dict__["_output_specs"])
+        return graph.outputs if graph is not None else self.__dict__["_output_specs"]
+
+    def _output_leaves(self) -> list:
+        return jax.tree.leaves(self._output_structure)
 
     def _variables(self):
         self._require_built("weights")
@@ -677,7 +684,7 @@ class Model(Network):
             self._ensure_built(x.rows(np.arange(1))[0])
             return x, y
         self._ensure_built(x)
-        return prepare.input_arrays(self, x), prepare.target_arrays(self.output_names, y)
+        return prepare.input_arrays(self, x), prepare.target_arrays(self, y)
 
     def _prepared(self, x, y, sample_weight=None, class_weight=None, batch_size=None, shuffle=False, epochs=None,
                   warn=False):
@@ -715,6 +722,7 @@ class Model(Network):
 
     def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True):
         names = [output.name for output in objective.outputs]
+        prepare.refuse_order(sample_weight, self._output_structure, "sample_weight", "output")
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
         return prepare.make_batch(x, y, count, self.dtype, sample_weight, class_weight, names, classes, relative)
 
@@ -858,7 +866,7 @@ class Sequential(Model):
                 shape, dtype = layer.inputs[0].shape[1:], layer.inputs[0].dtype
                 self.__dict__["_input"] = Input(shape, dtype)
             elif shape is not None:
-                self.__dict__["_input"] = Input((shape,) if isinstance(shape, int) else tuple(shape), layer.dtype)
+                self.__dict__["_input"] = Input((shape,) if isinstance(shape, int) else tuple(shape))
         self._stack.append(layer)
 
     def _connect_stack(self) -> None:

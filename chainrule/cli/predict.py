@@ -1,52 +1,82 @@
-"""`chainrule predict`: what a saved model says about rows in a file, or about a data set."""
+"""`chainrule predict`: what a saved model says about photos, about rows in a file, or about a data set."""
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from chainrule.cli import terminal
 
 _SHOWN = 20  # rows on a terminal
+_TOP = 5  # classes of a photo
 
 
 @terminal.command(
-    "chainrule predict digits.chain digits", "chainrule predict digits.chain rows.csv --output classes.csv",
-    "chainrule predict mnist.chain images.npy | sort -t, -k3")
+    "chainrule predict photos.chain photo.jpg", "chainrule predict photos.chain holiday/ --top 1 --output classes.csv",
+    "chainrule predict digits.chain digits", "chainrule predict mnist.chain images.npy | sort -t, -k3")
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, from chainrule fit or model.save.")],
-    data: Annotated[str, typer.Argument(
-        help="Rows in a .npy, .npz or .csv file, or the name of a data set.", metavar="INPUT")],
+    data: Annotated[list[str], typer.Argument(
+        help="Photos, or folders of them; rows in a .npy, .npz or .csv file; or the name of a data set.",
+        metavar="INPUT...")],
+    top: Annotated[int | None, typer.Option(
+        min=1, help="The number of classes to show, the likeliest first.", show_default="5 for photos, else 1")] = None,
     output: Annotated[Path | None, typer.Option(help="A .csv file for all rows, instead of printing them.")] = None,
 ) -> None:
-    """Print what a model says about each row: the class and its probability, or the outputs themselves."""
+    """Print what a model says about each photo or row: classes and their probabilities, or the outputs themselves."""
+    from chainrule.cli.images import read_photos
     from chainrule.models import load_model
     from chainrule.saving.archive import write_atomically
 
-    loaded = load_model(model)
-    rows, names = _rows(data)
-    outputs = loaded.predict(fitted(rows, loaded))
-    header, lines = describe(outputs, gives_probabilities(loaded), names)
+    loaded, broken = load_model(model), 0
+    if _are_photos(data):
+        paths, rows, broken = read_photos(data, loaded)
+        ids, names, top = [str(path) for path in paths], loaded.class_names, top or _TOP
+    else:
+        rows, names = _rows(data, loaded)
+        rows = fitted(rows, loaded)
+        ids, top = [str(row) for row in range(len(rows))], top or 1
+    outputs = loaded.predict(rows)
+    header, lines = describe(outputs, gives_probabilities(loaded), names, ids, top)
+    header[0] = "image" if _are_photos(data) else "row"
     if output is not None:
-        text = "".join(",".join(line) + "\r\n" for line in [header, *lines])
+        text = "".join(",".join(map(_quoted, line)) + "\r\n" for line in [header, *lines])
         write_atomically(output, lambda file: file.write(text.encode()))
-        terminal.console().print(f"{len(lines):,} rows written to [bold]{output}[/bold]", soft_wrap=True)
+        terminal.console().print(f"{len(lines):,} rows written to [bold]{escape(str(output))}[/bold]", soft_wrap=True)
     elif sys.stdout.isatty():
         _show(header, lines)
     else:
         csv.writer(sys.stdout).writerows([header, *lines])
+    if broken:
+        raise typer.Exit(1)
 
 
-def _rows(data: str):
+def _are_photos(words: Sequence[str]) -> bool:
+    """Whether what is asked about are images in files, and not rows or a data set."""
+    from chainrule.cli.data import is_path
+    from chainrule.data.images import SUFFIXES
+    from chainrule.errors import DataError
+
+    photos = [word.lower().endswith(SUFFIXES) or (is_path(word) and Path(word).is_dir()) for word in words]
+    if len(words) > 1 and not all(photos):
+        raise DataError(f"{words[photos.index(False)]} is no image. Give several images, or one file of rows, or one "
+                        f"data set.")
+    return all(photos)
+
+
+def _rows(data: Sequence[str], model):
     """The rows that a file holds or a data set keeps for tests, and the names of classes where they are known."""
-    from chainrule.cli.data import DATA_SETS, load_data_set, read_rows
+    from chainrule.cli.data import DATA_SETS, load_data_set, plain_name, read_rows
 
-    path = Path(data)
-    if data.lower().replace("-", "_") in DATA_SETS or (not path.suffix and not path.exists()):
-        data_set = load_data_set(data)
-        return data_set.x_test, data_set.class_names
-    return read_rows(path), None
+    word, = data
+    path = Path(word)
+    if plain_name(word) in DATA_SETS or (not path.suffix and not path.exists()):
+        data_set = load_data_set(word)
+        return data_set.test.x, data_set.class_names
+    return read_rows(path), model.class_names
 
 
 def fitted(rows, model):
@@ -67,8 +97,16 @@ def gives_probabilities(model) -> bool:
     return has_graph and last_activation(model.outputs[0]) in ("softmax", "sigmoid", "hard_sigmoid", "sparsemax")
 
 
-def describe(outputs, probabilities: bool, names) -> tuple[list[str], list[list[str]]]:
-    """Outputs as a table of text: class and probability where they are probabilities, else all of them."""
+def describe(outputs, probabilities: bool, names, ids: Sequence[str], top: int) -> tuple[list[str], list[list[str]]]:
+    """Outputs as a table of text: the likeliest classes where they are probabilities, else all outputs.
+
+    Args:
+        outputs: what the model says, a row for each id.
+        probabilities: whether they are.
+        names: of the classes, or `None`.
+        ids: what the rows are called.
+        top: how many classes are listed for each row.
+    """
     import numpy as np
 
     from chainrule.errors import DataError
@@ -78,22 +116,34 @@ def describe(outputs, probabilities: bool, names) -> tuple[list[str], list[list[
     values = outputs.reshape(len(outputs), -1)
     if not probabilities:
         header = ["row", *(f"output_{index}" for index in range(values.shape[1]))]
-        return header, [[str(row), *(f"{value:.7g}" for value in line)] for row, line in enumerate(values)]
+        return header, [[name, *(f"{value:.7g}" for value in line)] for name, line in zip(ids, values, strict=True)]
     if values.shape[1] == 1:
         values = np.concatenate([1 - values, values], axis=1)
-    best = values.argmax(-1)
     label = lambda index: names[index] if names and len(names) == values.shape[1] else str(index)
+    best = np.argsort(-values, axis=-1, kind="stable")[:, :top]
     return ["row", "class", "probability"], [
-        [str(row), label(index), f"{values[row, index]:.4f}"] for row, index in enumerate(best)]
+        [name, label(index), f"{line[index]:.4f}"]
+        for name, line, order in zip(ids, values, best, strict=True) for index in order.tolist()]
+
+
+def _quoted(cell: str) -> str:
+    """A cell of a CSV file."""
+    return '"' + cell.replace('"', '""') + '"' if any(letter in cell for letter in ',"\r\n') else cell
 
 
 def _show(header: list[str], lines: list[list[str]]) -> None:
+    """A table on the terminal; what a row is called stands before its first line only."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*header, box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for line in lines[:_SHOWN]:
-        table.add_row(*line)
+    before = ""
+    ids = list(dict.fromkeys(line[0] for line in lines))
+    shown = [line for line in lines if line[0] in ids[:_SHOWN]]
+    for line in shown:
+        table.add_row(*map(Text, [line[0] if line[0] != before else "", *line[1:]]))
+        before = line[0]
     out = terminal.console()
     out.print(table)
-    if len(lines) > _SHOWN:
-        out.print(f"\n… and {len(lines) - _SHOWN:,} more rows. All of them: --output rows.csv, or a pipe.", style="dim")
+    if len(ids) > _SHOWN:
+        out.print(f"\n… and {len(ids) - _SHOWN:,} more rows. All of them: --output rows.csv, or a pipe.", style="dim")

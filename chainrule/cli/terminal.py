@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 INTERRUPTED = 130
+MOST_CLASSES = 20  # more of them are no longer shown one by one
 
 
 def console() -> Console:
@@ -57,21 +58,36 @@ def command(*examples: str) -> Callable:
 def confusion_table(counts, class_names) -> Table:
     """How often each class was taken for each: rows are true, columns predicted, the diagonal is right.
 
+    Of many classes only the pairs that are confused most are shown.
+
     Args:
         counts: `(classes, classes)` integers.
         class_names: the names of the classes; columns are numbered where names are long.
     """
+    if len(class_names) > MOST_CLASSES:
+        return _most_confused(counts, class_names)
     short = max(map(len, class_names)) <= 3
     table = Table(box=None, padding=(0, 1), title="true \\ predicted" if short else "true (rows), predicted (columns)",
                   title_justify="left", title_style="dim")
     table.add_column("", justify="right", style="bold")
     for index, name in enumerate(class_names):
-        table.add_column(name if short else str(index), justify="right")
+        table.add_column(Text(name) if short else str(index), justify="right")
     table.add_column("right", justify="right", style="dim")
     for row, (name, line) in enumerate(zip(class_names, counts.tolist(), strict=True)):
         cells = [_cell(count, row == column) for column, count in enumerate(line)]
         share = f"{100 * line[row] / sum(line):.0f} %" if sum(line) else ""
-        table.add_row(name if short else f"{name} {row}", *cells, share)
+        table.add_row(Text(name if short else f"{name} {row}"), *cells, share)
+    return table
+
+
+def _most_confused(counts, class_names) -> Table:
+    """The pairs of classes that were confused most often."""
+    pairs = sorted(((int(count), row, column) for row, line in enumerate(counts) for column, count in enumerate(line)
+                    if count and row != column), reverse=True)
+    table = Table("true", "predicted", "images", box=None, padding=(0, 2, 0, 0), header_style="bold",
+                  title="confused most often", title_justify="left", title_style="dim")
+    for count, row, column in pairs[:MOST_CLASSES]:
+        table.add_row(Text(class_names[row]), Text(class_names[column]), Text(f"{count:,}", "bold red"))
     return table
 
 

@@ -7,7 +7,7 @@ Example:
     >>> from chainrule.datasets import mnist
     >>> (x_train, y_train), (x_test, y_test) = mnist.load_data()  # doctest: +SKIP
 """
-from chainrule.datasets import digits, fashion_mnist, mnist
+from chainrule.datasets import cifar10, digits, fashion_mnist, mnist
 from chainrule.datasets.idx import read_idx, write_idx
 
-__all__ = ["digits", "fashion_mnist", "mnist", "read_idx", "write_idx"]
+__all__ = ["cifar10", "digits", "fashion_mnist", "mnist", "read_idx", "write_idx"]

@@ -1,6 +1,6 @@
 """Digits: 1,797 handwritten digits of 8 x 8 grey values, small enough to try anything on. Comes with scikit-learn.
 
-Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998 (its test set).
+Reference: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998 (its test set).
 """
 import numpy as np
 

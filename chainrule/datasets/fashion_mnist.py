@@ -1,6 +1,6 @@
 """Fashion-MNIST: pictures of clothes in the form of MNIST, and harder.
 
-Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning
+Reference: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning
 algorithms, arXiv 1708.07747, 2017. MIT licence, Zalando SE.
 """
 from os import PathLike

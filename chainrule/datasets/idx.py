@@ -3,7 +3,7 @@
 A file is two zero bytes, a byte for the type of the values, a byte for the number of axes, the size of each axis as a
 big-endian `uint32`, and the values, big-endian, last axis fastest.
 
-Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits (the section on file formats).
+Reference: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits (the section on file formats).
 """
 import gzip
 import math

@@ -1,6 +1,6 @@
 """MNIST: handwritten digits, 60,000 to train on and 10,000 to test on, 28 x 28 grey values.
 
-Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, 1998.
+Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, 1998.
 """
 from os import PathLike
 from pathlib import Path

@@ -139,8 +139,8 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch):
         f"Error: {tmp_path / 'rows.txt'} cannot be read as a chainrule model: it is not a zip archive, or a damaged "
         f"one (File is not a zip file).\n")
     assert failure("predict", model, tmp_path / "none.csv") == (
-        f"Error: There is no file {tmp_path / 'none.csv'}. Give rows in .npy, .npz or .csv, or one of the data sets "
-        f"digits, fashion_mnist, mnist.\n")
+        f"Error: There is no file {tmp_path / 'none.csv'}. Give images, rows in .npy, .npz or .csv, or one of the data "
+        f"sets cifar10, digits, fashion_mnist, mnist.\n")
     assert failure("predict", model, tmp_path / "rows.txt") == (
         f"Error: {tmp_path / 'rows.txt'} is none of .npy, .npz and .csv, the files that rows are read from.\n")
     assert failure("predict", model, tmp_path / "text.csv") == (

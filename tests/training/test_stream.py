@@ -184,3 +184,11 @@ def test_validation_data_of_another_kind():
     with pytest.raises(SettingError) as error:
         make().fit(x, y, validation_data=3)
     assert str(error.value) == "validation_data is (x, y), (x, y, sample_weight) or a source; got int."
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_names_of_the_classes_go_to_the_model(in_memory):
+    x, y = data()
+    source = Rows(x, y, in_memory)
+    source.class_names = ["a", "b", "c"]
+    assert trained(source.split(0.2)[0])[2].class_names == ["a", "b", "c"]

@@ -335,6 +335,30 @@ class Model(Network):
         return self._require_compiled("optimizer").optimizer
 
     @property
+    def metrics_names(self) -> list[str]:
+        """The names of the figures that the last `fit`, or `evaluate`, reports."""
+        compiled = self._require_compiled("metrics_names")
+        objectives = [made for key, made in compiled.programs.items() if key[0] == "objective"]
+        if not objectives:
+            raise NotReadyError("metrics_names are known after the first fit or evaluate, because the shape of the "
+                                "targets decides what 'accuracy' means.")
+        return objectives[-1].names()
+
+    @property
+    def output_shape(self):
+        """The shape of the output, batch axis included, in the structure of the outputs.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> Sequential([Input((2,)), Dense(3)]).output_shape
+            (None, 3)
+        """
+        self._require_built("output_shape")
+        graph = self.__dict__.get("_graph")
+        outputs = graph.outputs if graph is not None else self.__dict__["_output_specs"]
+        return jax.tree.map(lambda output: tuple(output.shape), outputs)
+
+    @property
     def loss(self):
         """What `compile` was given."""
         return self._require_compiled("loss").loss

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from chainrule import losses
-from chainrule.errors import SettingError
+from chainrule.errors import NotReadyError, SettingError
 from chainrule.layers import Dense, Dropout
 from chainrule.models import Input, Model, Sequential, load_model
 
@@ -98,3 +98,16 @@ def test_classes_on_another_axis(loss):
     last = type(loss)(**loss.get_config() | {"axis": -1})
     moved = loss(np.moveaxis(y, -1, 1), np.moveaxis(p, -1, 1))
     assert float(moved) == pytest.approx(float(last(y, p)), rel=1e-6)
+
+
+def test_names_of_figures_and_shapes_of_outputs():
+    model = two_outputs()
+    assert model.output_shape == {"p": (None, 1), "q": (None, 2)}
+    model.compile("sgd", {"p": "mse"}, metrics={"p": ["mae"]})
+    with pytest.raises(NotReadyError) as error:
+        model.metrics_names  # noqa: B018
+    assert str(error.value) == (
+        "metrics_names are known after the first fit or evaluate, because the shape of the targets decides what "
+        "'accuracy' means.")
+    model.fit(X, {"p": Y}, verbose=0)
+    assert model.metrics_names == ["loss", "p_loss", "p_mae"]

@@ -19,6 +19,10 @@ def _floating(x) -> jax.Array:
 def linear(x):
     """The input itself, `f(x) = x`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 6.2.2.1.
+
     Example:
         >>> linear(2.0).item()
         2.0
@@ -27,9 +31,11 @@ def linear(x):
 
 
 def step(x):
-    """The Heaviside step, 1 where `x > 0` and 0 elsewhere; its derivative is 0 everywhere.
+    """The Heaviside step, `f(x) = 1` where `x > 0`, else 0; its derivative is 0 everywhere.
 
-    Source: McCulloch and Pitts, A logical calculus of the ideas immanent in nervous activity, 1943.
+    Shapes: any; the output has that of the input.
+
+    Reference: McCulloch and Pitts, A logical calculus of the ideas immanent in nervous activity, 1943.
 
     Example:
         >>> step(jnp.array([-1.0, 0.0, 2.0])).tolist()
@@ -42,6 +48,10 @@ def step(x):
 def sigmoid(x):
     """The logistic function, `f(x) = 1 / (1 + exp(-x))`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 6.3.2.
+
     Example:
         >>> sigmoid(0.0).item()
         0.5
@@ -51,6 +61,10 @@ def sigmoid(x):
 
 def hard_sigmoid(x):
     """A sigmoid of three straight pieces, `f(x) = relu6(x + 3) / 6`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Howard and others, Searching for MobileNetV3, 2019.
 
     Example:
         >>> hard_sigmoid(jnp.array([-4.0, 0.0, 4.0])).tolist()
@@ -62,6 +76,11 @@ def hard_sigmoid(x):
 def sparse_sigmoid(x):
     """A sigmoid with a short slope, `f(x) = (x + 1) / 2` between -1 and 1, 0 below, 1 above.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Courbariaux, Bengio and David, BinaryConnect, 2015; Martins and Astudillo, From softmax to sparsemax,
+    2016 (for two classes).
+
     Example:
         >>> sparse_sigmoid(jnp.array([-2.0, 0.0, 2.0])).tolist()
         [0.0, 0.5, 1.0]
@@ -71,6 +90,10 @@ def sparse_sigmoid(x):
 
 def log_sigmoid(x):
     """The logarithm of the sigmoid, `f(x) = -softplus(-x)`, exact where the sigmoid itself would be 0.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 3.10.
 
     Example:
         >>> log_sigmoid(-1000.0).item()
@@ -82,6 +105,10 @@ def log_sigmoid(x):
 def tanh(x):
     """The hyperbolic tangent, `f(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x))`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 6.3.2.
+
     Example:
         >>> tanh(0.0).item()
         0.0
@@ -90,7 +117,11 @@ def tanh(x):
 
 
 def hard_tanh(x):
-    """`x` held between -1 and 1.
+    """`x` held between -1 and 1, `f(x) = min(max(x, -1), 1)`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Collobert, Large scale machine learning, 2004.
 
     Example:
         >>> hard_tanh(jnp.array([-3.0, 0.5, 3.0])).tolist()
@@ -103,6 +134,10 @@ def hard_tanh(x):
 def tanh_shrink(x):
     """`f(x) = x - tanh(x)`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: PyTorch's `Tanhshrink`.
+
     Example:
         >>> tanh_shrink(0.0).item()
         0.0
@@ -114,7 +149,9 @@ def tanh_shrink(x):
 def relu(x):
     """The rectified linear unit, `f(x) = max(x, 0)`.
 
-    Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
+    Shapes: any; the output has that of the input.
+
+    Reference: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
 
     Example:
         >>> relu(jnp.array([-1.0, 2.0])).tolist()
@@ -125,6 +162,10 @@ def relu(x):
 
 def relu6(x):
     """The rectified linear unit with a ceiling, `f(x) = min(max(x, 0), 6)`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010.
 
     Example:
         >>> relu6(jnp.array([-1.0, 2.0, 9.0])).tolist()
@@ -137,7 +178,9 @@ def relu6(x):
 def leaky_relu(x, negative_slope=0.2):
     """The rectified linear unit with a leak, `f(x) = x` where `x > 0`, else `negative_slope * x`.
 
-    Source: Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
+    Shapes: any; the output has that of the input.
+
+    Reference: Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, 2013.
 
     Example:
         >>> leaky_relu(jnp.array([-1.0, 2.0]), negative_slope=0.5).tolist()
@@ -150,7 +193,9 @@ def leaky_relu(x, negative_slope=0.2):
 def elu(x, alpha=1.0):
     """The exponential linear unit, `f(x) = x` where `x > 0`, else `alpha * (exp(x) - 1)`.
 
-    Source: Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs, 2015.
+    Shapes: any; the output has that of the input.
+
+    Reference: Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs, 2015.
 
     Example:
         >>> elu(jnp.array([-1000.0, 2.0])).tolist()
@@ -163,7 +208,9 @@ def elu(x, alpha=1.0):
 def selu(x):
     """The scaled exponential linear unit, `f(x) = 1.0507 * elu(x, alpha=1.6733)`, which keeps mean 0 and variance 1.
 
-    Source: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, 2017.
+    Shapes: any; the output has that of the input.
+
+    Reference: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, 2017.
 
     Example:
         >>> round(selu(1.0).item(), 4)
@@ -175,7 +222,9 @@ def selu(x):
 def celu(x, alpha=1.0):
     """The exponential linear unit of continuous slope, `f(x) = x` where `x > 0`, else `alpha * (exp(x / alpha) - 1)`.
 
-    Source: Barron, Continuously differentiable exponential linear units, 2017.
+    Shapes: any; the output has that of the input.
+
+    Reference: Barron, Continuously differentiable exponential linear units, 2017.
 
     Example:
         >>> celu(jnp.array([-1000.0, 2.0]), alpha=0.5).tolist()
@@ -193,11 +242,13 @@ def _negative_part(x):
 def gelu(x, approximate=False):
     """The Gaussian error linear unit, `f(x) = x * P(normal <= x) = x / 2 * (1 + erf(x / sqrt(2)))`.
 
+    Shapes: any; the output has that of the input.
+
     Args:
         x: an array.
         approximate: whether to use `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))` instead.
 
-    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016.
+    Reference: Hendrycks and Gimpel, Gaussian error linear units, 2016.
 
     Example:
         >>> round(gelu(1.0).item(), 4)
@@ -209,7 +260,10 @@ def gelu(x, approximate=False):
 def silu(x):
     """The sigmoid linear unit, also known as swish, `f(x) = x * sigmoid(x)`.
 
-    Source: Elfwing, Uchibe and Doya, Sigmoid-weighted linear units, 2017; Ramachandran, Zoph and Le, 2017.
+    Shapes: any; the output has that of the input.
+
+    Reference: Elfwing, Uchibe and Doya, Sigmoid-weighted linear units for neural network function approximation in
+    reinforcement learning, 2017; Ramachandran, Zoph and Le, Searching for activation functions, 2017.
 
     Example:
         >>> round(silu(1.0).item(), 4)
@@ -222,7 +276,9 @@ def silu(x):
 def hard_silu(x):
     """The sigmoid linear unit made of pieces, also known as hard swish, `f(x) = x * hard_sigmoid(x)`.
 
-    Source: Howard and others, Searching for MobileNetV3, 2019.
+    Shapes: any; the output has that of the input.
+
+    Reference: Howard and others, Searching for MobileNetV3, 2019.
 
     Example:
         >>> hard_silu(jnp.array([-1.5, 3.0])).tolist()
@@ -235,7 +291,9 @@ def hard_silu(x):
 def mish(x):
     """`f(x) = x * tanh(softplus(x))`.
 
-    Source: Misra, Mish: a self regularized non-monotonic activation function, 2019.
+    Shapes: any; the output has that of the input.
+
+    Reference: Misra, Mish: a self regularized non-monotonic activation function, 2019.
 
     Example:
         >>> round(mish(1.0).item(), 4)
@@ -248,6 +306,11 @@ def mish(x):
 def softplus(x):
     """A smooth rectified linear unit, `f(x) = log(1 + exp(x))`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Dugas, Bengio, Bélisle, Nadeau and Garcia, Incorporating second-order functional knowledge for better
+    option pricing, 2001.
+
     Example:
         >>> softplus(1000.0).item()
         1000.0
@@ -258,7 +321,9 @@ def softplus(x):
 def squareplus(x, b=4):
     """A smooth rectified linear unit without an exponential, `f(x) = (x + sqrt(x ** 2 + b)) / 2`.
 
-    Source: Barron, Squareplus: a softplus-like algebraic rectifier, 2021.
+    Shapes: any; the output has that of the input.
+
+    Reference: Barron, Squareplus: a softplus-like algebraic rectifier, 2021.
 
     Example:
         >>> squareplus(0.0).item()
@@ -273,6 +338,10 @@ def sparse_plus(x):
 
     Its derivative is `sparse_sigmoid`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Martins and Astudillo, From softmax to sparsemax, 2016 (its loss for two classes).
+
     Example:
         >>> sparse_plus(jnp.array([-2.0, 0.0, 2.0])).tolist()
         [0.0, 0.25, 2.0]
@@ -283,6 +352,10 @@ def sparse_plus(x):
 
 def softsign(x):
     """`f(x) = x / (1 + |x|)`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Bergstra, Desjardins, Lamblin and Bengio, Quadratic polynomials learn better image features, 2009.
 
     Example:
         >>> softsign(jnp.array([-1.0, 1.0])).tolist()
@@ -295,6 +368,10 @@ def softsign(x):
 def exponential(x):
     """`f(x) = exp(x)`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: McCullagh and Nelder, Generalized linear models, 1989 (the inverse of the logarithmic link).
+
     Example:
         >>> exponential(0.0).item()
         1.0
@@ -303,7 +380,11 @@ def exponential(x):
 
 
 def threshold(x, threshold=0.0, default_value=0.0):
-    """`x` where it is above `threshold`, else `default_value`.
+    """`f(x) = x` where `x > threshold`, else `default_value`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Konda, Memisevic and Krueger, Zero-bias autoencoders and the benefits of co-adapting features, 2014.
 
     Example:
         >>> threshold(jnp.array([0.5, 2.0]), 1.0, -1.0).tolist()
@@ -314,7 +395,11 @@ def threshold(x, threshold=0.0, default_value=0.0):
 
 
 def hard_shrink(x, threshold=0.5):
-    """`x` where `|x| > threshold`, else 0.
+    """`f(x) = x` where `|x| > threshold`, else 0.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994.
 
     Example:
         >>> hard_shrink(jnp.array([-2.0, 0.3, 2.0])).tolist()
@@ -325,7 +410,11 @@ def hard_shrink(x, threshold=0.5):
 
 
 def soft_shrink(x, threshold=0.5):
-    """`x` moved towards 0 by `threshold`, and 0 where it is nearer than that.
+    """`x` moved towards 0 by `threshold`, `f(x) = sign(x) * max(|x| - threshold, 0)`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994.
 
     Example:
         >>> soft_shrink(jnp.array([-2.0, 0.3, 2.0])).tolist()
@@ -338,9 +427,11 @@ def soft_shrink(x, threshold=0.5):
 def glu(x, axis=-1):
     """The gated linear unit: with `x` cut into halves `a` and `b` along `axis`, `f(x) = a * sigmoid(b)`.
 
-    The axis comes out half as long; its length must be even.
+    The axis must be of even length.
 
-    Source: Dauphin, Fan, Auli and Grangier, Language modeling with gated convolutional networks, 2016.
+    Shapes: `(..., 2 * n)` to `(..., n)`, for the last axis.
+
+    Reference: Dauphin, Fan, Auli and Grangier, Language modeling with gated convolutional networks, 2016.
 
     Example:
         >>> glu(jnp.array([3.0, 0.0])).tolist()
@@ -353,6 +444,10 @@ def glu(x, axis=-1):
 def softmax(x, axis=-1):
     """Probabilities from scores, `f(x)[k] = exp(x[k]) / sum over j of exp(x[j])`, the sum along `axis`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Bridle, Probabilistic interpretation of feedforward classification network outputs, 1990.
+
     Example:
         >>> softmax(jnp.array([0.0, 0.0])).tolist()
         [0.5, 0.5]
@@ -362,6 +457,10 @@ def softmax(x, axis=-1):
 
 def log_softmax(x, axis=-1):
     """The logarithm of the softmax, `f(x)[k] = x[k] - log(sum over j of exp(x[j]))`, the sum along `axis`.
+
+    Shapes: any; the output has that of the input.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 6.2.2.3.
 
     Example:
         >>> log_softmax(jnp.array([0.0, -1000.0])).tolist()
@@ -376,7 +475,9 @@ def sparsemax(x, axis=-1):
     `f(x) = max(x - t, 0)` with the `t` that makes the sum along `axis` 1: for the `k` largest scores that stay
     positive, `t = (their sum - 1) / k`.
 
-    Source: Martins and Astudillo, From softmax to sparsemax, 2016.
+    Shapes: any; the output has that of the input.
+
+    Reference: Martins and Astudillo, From softmax to sparsemax, 2016.
 
     Example:
         >>> sparsemax(jnp.array([0.0, 0.5, -1.0])).tolist()

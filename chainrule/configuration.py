@@ -34,6 +34,7 @@ class _Recorder(type):
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
     def __call__(cls, *args, **kwargs):
+        kwargs = cls._read_settings(kwargs)
         made = super().__call__(*args, **kwargs)
         bound = inspect.signature(cls.__init__).bind(made, *args, **kwargs)
         arguments = dict(list(bound.arguments.items())[1:])
@@ -58,8 +59,13 @@ class Configurable(metaclass=_Recorder):
 
     def __setattr__(self, name, value):
         object.__setattr__(self, name, value)
-        if "_arguments" in self.__dict__ and (name in self._arguments or name in _setting_names(type(self))):
+        if "_arguments" in self.__dict__ and (name in self._arguments or name in setting_names(type(self))):
             self._arguments[name] = value  # a setting changed after construction is saved as it is now
+
+    @classmethod
+    def _read_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments that the constructor receives for those that were given."""
+        return settings
 
     def get_config(self) -> dict[str, Any]:
         """The settings that make an equal object: `type(self)(**self.get_config())`. Defaults are left out."""
@@ -75,7 +81,7 @@ class Configurable(metaclass=_Recorder):
         return f"{type(self).__name__}({settings})"
 
 
-def _setting_names(cls: type) -> set[str]:
+def setting_names(cls: type) -> set[str]:
     """The names that the constructor of a class takes, those it hands on by `**kwargs` included."""
     names = set()
     for parent in cls.__mro__:
@@ -236,8 +242,20 @@ class _Writer:
             return {"shared": entry["id"]}
         entry = {value.kind: type(value).__name__}
         self.met[id(value)] = (value, entry)
-        entry["settings"] = {name: self.plain(setting) for name, setting in value.get_config().items()}
+        entry["settings"] = {name: self._setting(value, name, item) for name, item in value.get_config().items()}
         return entry
+
+    def _setting(self, owner: Configurable, name: str, value):
+        """A setting of an object; `jax.nn.relu` and the like are refused, since no file can name them, and ours can."""
+        function, module = getattr(value, "__name__", None), getattr(value, "__module__", None) or ""
+        registries = self.registries.values()
+        has_namesake = callable(value) and any(function in registry.entries for registry in registries)
+        if module.startswith("jax.") and has_namesake and not any(value in registry for registry in registries):
+            label = f" {owner.name!r}" if isinstance(getattr(owner, "name", None), str) else ""
+            raise SettingError(
+                f"The {owner.kind} {type(owner).__name__}{label} cannot be kept in a file: its {name} is JAX's "
+                f"function {function}. Use chainrule's of that name: {name}={function!r}.")
+        return self.plain(value)
 
     def _named(self, value) -> dict:
         for kind, registry in self.registries.items():

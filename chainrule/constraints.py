@@ -32,11 +32,14 @@ class Constraint(Configurable):
 class MaxNorm(Constraint):
     """Vectors longer than `max_value` are shortened to it, `w * min(|w|, max_value) / |w|`.
 
+    Shapes: any; the output has that of the input.
+
     Args:
         max_value: the greatest norm.
         axis: the axis or axes along which a vector lies.
 
-    Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, 2014.
+    Reference: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout: a simple way to prevent neural
+    networks from overfitting, 2014, section 5.1.
 
     Example:
         >>> jnp.round(MaxNorm(1.0)(jnp.array([[3.0, 0.25], [0.0, 0.0]])), 4).tolist()
@@ -54,8 +57,12 @@ class MaxNorm(Constraint):
 class UnitNorm(Constraint):
     """Every vector has length 1, `w / |w|`.
 
+    Shapes: any; the output has that of the input.
+
     Args:
         axis: the axis or axes along which a vector lies.
+
+    Reference: Oja, A simplified neuron model as a principal component analyzer, 1982.
 
     Example:
         >>> jnp.round(UnitNorm()(jnp.array([[5.0], [0.0]])), 4).tolist()
@@ -71,6 +78,10 @@ class UnitNorm(Constraint):
 class NonNeg(Constraint):
     """Negative weights become 0, `max(w, 0)`.
 
+    Shapes: any; the output has that of the input.
+
+    Reference: Lin, Projected gradient methods for nonnegative matrix factorization, 2007.
+
     Example:
         >>> NonNeg()(jnp.array([-1.0, 2.0])).tolist()
         [0.0, 2.0]
@@ -83,11 +94,15 @@ class NonNeg(Constraint):
 class MinMaxNorm(Constraint):
     """Norms are moved into an interval: `w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|`.
 
+    Shapes: any; the output has that of the input.
+
     Args:
         min_value: the smallest norm.
         max_value: the greatest norm.
         rate: how much of the way is gone at each step, 0 to 1.
         axis: the axis or axes along which a vector lies.
+
+    Reference: Keras's `MinMaxNorm`; `MaxNorm` has the paper.
 
     Example:
         >>> jnp.round(MinMaxNorm(max_value=1.0)(jnp.array([[5.0], [0.0]])), 4).tolist()

@@ -45,7 +45,11 @@ class Initializer(Configurable):
 
 
 class Zeros(Initializer):
-    """Every value 0.
+    """Every value 0: `w = 0`.
+
+    Shapes: any, as asked for.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 8.4.
 
     Example:
         >>> Zeros()((2,)).tolist()
@@ -57,7 +61,11 @@ class Zeros(Initializer):
 
 
 class Ones(Initializer):
-    """Every value 1.
+    """Every value 1: `w = 1`.
+
+    Shapes: any, as asked for.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 8.4.
 
     Example:
         >>> Ones()((2,)).tolist()
@@ -69,10 +77,14 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """Every value `value`.
+    """Every value the same: `w = value`.
+
+    Shapes: any, as asked for.
 
     Args:
         value: a number, or an array that can be broadcast to the weight's shape.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 8.4.
 
     Example:
         >>> Constant(3.0)((2,)).tolist()
@@ -91,11 +103,15 @@ class Constant(Initializer):
 
 
 class RandomUniform(Initializer):
-    """Numbers uniform on [minval, maxval).
+    """Uniform numbers, `minval <= w < maxval`.
+
+    Shapes: any, as asked for.
 
     Args:
         minval: the lower end.
         maxval: the upper end.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 8.4.
 
     Example:
         >>> w = RandomUniform(-0.01, 0.01)((1000,))
@@ -111,11 +127,15 @@ class RandomUniform(Initializer):
 
 
 class RandomNormal(Initializer):
-    """Numbers from a normal distribution.
+    """Numbers from a normal distribution, `w ~ Normal(mean, stddev ** 2)`.
+
+    Shapes: any, as asked for.
 
     Args:
         mean: its mean.
         stddev: its standard deviation.
+
+    Reference: Goodfellow, Bengio and Courville, Deep learning, 2016, section 8.4.
 
     Example:
         >>> round(RandomNormal(stddev=2.0)((10_000,)).std().item(), 1)
@@ -130,11 +150,15 @@ class RandomNormal(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Numbers from a normal distribution, those further than two standard deviations from the mean drawn again.
+    """Numbers `w ~ Normal(mean, stddev ** 2)`, drawn again where `|w - mean| > 2 * stddev`.
+
+    Shapes: any, as asked for.
 
     Args:
         mean: the mean.
         stddev: the standard deviation before truncation; what is left has 0.88 of it.
+
+    Reference: Johnson, Kotz and Balakrishnan, Continuous univariate distributions, volume 1, 1994, chapter 13.
 
     Example:
         >>> bool((abs(TruncatedNormal(stddev=1.0)((1000,))) <= 2).all())
@@ -151,12 +175,15 @@ class TruncatedNormal(Initializer):
 class VarianceScaling(Initializer):
     """Numbers of mean 0 and variance `scale / fan`, so that signals keep their size through the layers.
 
+    Shapes: any, as asked for; the fans of `(*window, inputs, outputs)` are `inputs` and `outputs`, each times the size
+    of the window.
+
     Args:
         scale: the factor of the variance.
         mode: `"fan_in"`, `"fan_out"` or `"fan_avg"` (the mean of both): which fan divides.
         distribution: `"truncated_normal"`, `"untruncated_normal"` or `"uniform"`.
 
-    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+    Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
 
     Example:
         >>> round(VarianceScaling(2.0, "fan_in", "uniform")((100, 500)).var().item() * 100, 1)
@@ -183,7 +210,9 @@ class VarianceScaling(Initializer):
 class GlorotUniform(Initializer):
     """Numbers uniform within `sqrt(6 / (fan_in + fan_out))` of 0; the usual choice for kernels.
 
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
+    Shapes: any, as asked for.
+
+    Reference: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
 
     Example:
         >>> bool((abs(GlorotUniform()((4, 2))) <= 1).all())
@@ -197,7 +226,9 @@ class GlorotUniform(Initializer):
 class GlorotNormal(Initializer):
     """Truncated normal numbers of variance `2 / (fan_in + fan_out)`.
 
-    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
+    Shapes: any, as asked for.
+
+    Reference: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
 
     Example:
         >>> round(GlorotNormal()((200, 200)).var().item() * 200, 1)
@@ -211,7 +242,9 @@ class GlorotNormal(Initializer):
 class HeUniform(Initializer):
     """Numbers uniform within `sqrt(6 / fan_in)` of 0; for layers with rectified linear units.
 
-    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+    Shapes: any, as asked for.
+
+    Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
 
     Example:
         >>> bool((abs(HeUniform()((6, 2))) <= 1).all())
@@ -225,7 +258,9 @@ class HeUniform(Initializer):
 class HeNormal(Initializer):
     """Truncated normal numbers of variance `2 / fan_in`; for layers with rectified linear units.
 
-    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+    Shapes: any, as asked for.
+
+    Reference: He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
 
     Example:
         >>> round(HeNormal()((200, 200)).var().item() * 200, 1)
@@ -239,7 +274,9 @@ class HeNormal(Initializer):
 class LecunUniform(Initializer):
     """Numbers uniform within `sqrt(3 / fan_in)` of 0.
 
-    Source: LeCun, Bottou, Orr and Müller, Efficient backprop, 1998.
+    Shapes: any, as asked for.
+
+    Reference: LeCun, Bottou, Orr and Müller, Efficient backprop, 1998.
 
     Example:
         >>> bool((abs(LecunUniform()((3, 2))) <= 1).all())
@@ -253,7 +290,10 @@ class LecunUniform(Initializer):
 class LecunNormal(Initializer):
     """Truncated normal numbers of variance `1 / fan_in`; for layers with scaled exponential linear units.
 
-    Source: LeCun, Bottou, Orr and Müller, Efficient backprop, 1998; Klambauer and others, 2017.
+    Shapes: any, as asked for.
+
+    Reference: LeCun, Bottou, Orr and Müller, Efficient backprop, 1998; Klambauer and others, Self-normalizing neural
+    networks, 2017.
 
     Example:
         >>> round(LecunNormal()((200, 200)).var().item() * 200, 1)
@@ -265,14 +305,15 @@ class LecunNormal(Initializer):
 
 
 class Orthogonal(Initializer):
-    """A random matrix with orthonormal columns (rows, where it has fewer), times `gain`; usual for recurrent kernels.
+    """A random matrix of orthonormal columns (rows, where there are fewer), `w.T @ w = gain ** 2 * I`; for recurrent
+    kernels.
 
-    The weight is read as a matrix of all axes but the last by the last.
+    Shapes: two axes or more; the weight is read as a matrix of all axes but the last by the last.
 
     Args:
         gain: the factor.
 
-    Source: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning, 2013.
+    Reference: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning, 2013.
 
     Example:
         >>> w = Orthogonal()((5, 3))
@@ -294,10 +335,14 @@ class Orthogonal(Initializer):
 
 
 class Identity(Initializer):
-    """The identity matrix times `gain`: 1 where row and column are the same, 0 elsewhere.
+    """The identity matrix times `gain`: `w[i, j] = gain` where `i = j`, else 0.
+
+    Shapes: `(rows, columns)`.
 
     Args:
         gain: the factor.
+
+    Reference: Le, Jaitly and Hinton, A simple way to initialize recurrent networks of rectified linear units, 2015.
 
     Example:
         >>> Identity()((2, 2)).tolist()

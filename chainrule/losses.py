@@ -1031,7 +1031,7 @@ registry = Registry("loss", [
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
     "mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError,
     "MSLE": MeanSquaredLogarithmicError, "logcosh": LogCosh, "pinball": Quantile, "bce": BinaryCrossentropy,
-    "kld": KLDivergence, "KLD": KLDivergence,
+    "BCE": BinaryCrossentropy, "kld": KLDivergence, "KLD": KLDivergence,
 })
 
 
@@ -1042,5 +1042,7 @@ def get(identifier) -> Loss:
         >>> get("mse"), get(mean_squared_error), get(lambda y_true, y_pred: 0.0)
         (MeanSquaredError(), MeanSquaredError(), FunctionLoss(function=<lambda>))
     """
+    if isinstance(identifier, str) and registry.entries.get(identifier) is FunctionLoss:
+        raise SettingError(f"{identifier!r} alone names no loss: hand in the function, f(y_true, y_pred).")
     found = registry.get(getattr(identifier, "loss_class", identifier))
     return found if isinstance(found, Loss) else FunctionLoss(found)

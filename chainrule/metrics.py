@@ -7,7 +7,7 @@ face, which keeps sums of its own: `update_state`, `result`, `reset_state`.
 """
 import math
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, fields
 from types import MappingProxyType
 
 import jax
@@ -67,6 +67,16 @@ class Metric(Comparison):
         """The metric of all rows that were added."""
         raise NotImplementedError(f"{type(self).__name__} has no compute(self, sums).")
 
+    def add_weight(self, *_, **__):
+        """Refuses to be called: Keras's metrics keep variables, those here sums."""
+        raise SettingError(
+            f"{type(self).__name__} calls add_weight, and metrics here hold no variables. Write three functions "
+            f"instead: zeros(self, output_shape=None) returns a dict of sums at their start, add(self, sums, y_true, "
+            f"y_pred, sample_weight=None) the sums with a batch added, compute(self, sums) the metric; or a MeanMetric "
+            f"with call(self, y_true, y_pred), one value per row.")
+
+    add_variable = add_weight
+
     def align(self, y_true, y_pred):
         """Target and output as arrays whose shapes fit; vectors of numbers are rows of one number each."""
         y_true, y_pred = super().align(y_true, y_pred)
@@ -110,6 +120,8 @@ class Mean(Metric):
 
     Its `add(sums, values, sample_weight=None)` and `update_state(values, sample_weight=None)` take values.
 
+    Shapes: values of any shape, weights of the same or one per row; the result is a number.
+
     Example:
         >>> Mean()([1.0, 2.0, 6.0]).item()
         3.0
@@ -147,26 +159,15 @@ class MeanMetric(Mean):
         return super().add(sums, self.call(*self.align(y_true, y_pred)), sample_weight)
 
 
-class MeanOf(MeanMetric):
-    """The weighted mean of the values of a loss or of a function of the user's.
-
-    Args:
-        function: a `Loss`, or `f(y_true, y_pred)` with one value per row or a scalar for the batch, which then counts
-            as often as the batch has rows.
-
-    Example:
-        >>> MeanOf(lambda y_true, y_pred: jnp.max(jnp.abs(y_true - y_pred), axis=-1))([[0.0, 0.0]], [[1.0, 3.0]]).item()
-        3.0
-    """
+class _MeanOfLoss(MeanMetric):
+    """The weighted mean of the values of a loss, what the loss masks left out."""
 
     greater_is_better = False
-
-    function: Callable
 
     @property
     def loss(self) -> losses.Loss:
         """What gives the values."""
-        return losses.get(self.function)
+        raise NotImplementedError
 
     @property
     def target_kind(self) -> str:
@@ -189,11 +190,37 @@ class MeanOf(MeanMetric):
         return Mean.add(self, sums, values, weights if mask is None else jnp.where(mask, weights, 0))
 
 
+class MeanOf(_MeanOfLoss):
+    """The weighted mean of the values of a loss or of a function of the user's: `sum(w * v) / sum(w)`.
+
+    Shapes: as for the loss or function; the result is a number.
+
+    Args:
+        function: a `Loss`, or `f(y_true, y_pred)` with one value per row or a scalar for the batch, which then counts
+            as often as the batch has rows.
+
+    Example:
+        >>> MeanOf(lambda y_true, y_pred: jnp.max(jnp.abs(y_true - y_pred), axis=-1))([[0.0, 0.0]], [[1.0, 3.0]]).item()
+        3.0
+    """
+
+    function: Callable
+
+    @property
+    def loss(self) -> losses.Loss:
+        return losses.get(self.function)
+
+
 # The part of rows that are right
 
 
 class Accuracy(MeanMetric):
-    """The part of outputs that equal their targets.
+    """The part of outputs that equal their targets, `mean(y == p)`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Powers, Evaluation: from precision, recall and F-measure to ROC, informedness, markedness and
+    correlation, 2011.
 
     Example:
         >>> Accuracy()([1, 2, 3, 4], [1, 2, 3, 5]).item()
@@ -210,10 +237,15 @@ class Accuracy(MeanMetric):
 class BinaryAccuracy(MeanMetric):
     """The part of outputs on the same side as their targets: `p > threshold` where `y > 0.5`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
     Args:
         threshold: where the output says yes: 0.5 for probabilities, 0 for logits and for scores of signs.
 
     Targets are 0 and 1, or -1 and 1.
+
+    Reference: Powers, Evaluation: from precision, recall and F-measure to ROC, informedness, markedness and
+    correlation, 2011.
 
     Example:
         >>> BinaryAccuracy()([1, 0, 0, 1], [0.9, 0.2, 0.6, 0.7]).item()
@@ -231,7 +263,12 @@ class BinaryAccuracy(MeanMetric):
 
 
 class CategoricalAccuracy(MeanMetric):
-    """The part of rows whose greatest output is where the target's greatest number is.
+    """The part of rows whose greatest output is where the target's greatest number is, `argmax(y) == argmax(p)`.
+
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 1.5.1 (1 less the misclassification
+    rate).
 
     Example:
         >>> CategoricalAccuracy()([[0, 1], [1, 0]], [[0.2, 0.8], [0.4, 0.6]]).item()
@@ -247,7 +284,12 @@ class CategoricalAccuracy(MeanMetric):
 
 
 class SparseCategoricalAccuracy(MeanMetric):
-    """The part of rows whose greatest output is at the target's label.
+    """The part of rows whose greatest output is at the target's label, `y == argmax(p)`.
+
+    Shapes: `y` `(batch, ...)`, `p` `(batch, ..., classes)`; the result is a number.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 1.5.1 (1 less the misclassification
+    rate).
 
     Example:
         >>> SparseCategoricalAccuracy()([1, 0], [[0.2, 0.8], [0.4, 0.6]]).item()
@@ -263,10 +305,14 @@ class SparseCategoricalAccuracy(MeanMetric):
 
 
 class TopKCategoricalAccuracy(MeanMetric):
-    """The part of rows where fewer than `k` outputs are greater than that of the true class, which is one-hot.
+    """The part of rows where fewer than `k` outputs are greater than that of the true class, `sum(p > p[y]) < k`.
+
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number.
 
     Args:
         k: how many guesses there are.
+
+    Reference: Russakovsky and others, ImageNet large scale visual recognition challenge, 2015.
 
     Example:
         >>> TopKCategoricalAccuracy(k=2)([[0, 1, 0], [0, 1, 0]], [[0.3, 0.2, 0.1], [0.4, 0.1, 0.5]]).item()
@@ -284,10 +330,14 @@ class TopKCategoricalAccuracy(MeanMetric):
 
 
 class SparseTopKCategoricalAccuracy(MeanMetric):
-    """The part of rows where fewer than `k` outputs are greater than that of the target's label.
+    """The part of rows where fewer than `k` outputs are greater than that of the target's label, `sum(p > p[y]) < k`.
+
+    Shapes: `y` `(batch, ...)`, `p` `(batch, ..., classes)`; the result is a number.
 
     Args:
         k: how many guesses there are.
+
+    Reference: Russakovsky and others, ImageNet large scale visual recognition challenge, 2015.
 
     Example:
         >>> SparseTopKCategoricalAccuracy(k=2)([1, 1], [[0.3, 0.2, 0.1], [0.4, 0.1, 0.5]]).item()
@@ -305,10 +355,14 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
 
 
 class MisclassificationError(MeanMetric):
-    """The part of rows that are wrong: 1 less the accuracy that target and output ask for (see `resolve`).
+    """The part of rows that are wrong: `1 - accuracy`, of the accuracy that target and output ask for (see `resolve`).
+
+    Shapes: `p` `(batch, classes)` with `y` alike or labels `(batch,)`, or both `(batch, 1)`; the result is a number.
 
     Args:
         threshold: where an output of one column says yes.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 1.5.1.
 
     Example:
         >>> MisclassificationError()([1, 0, 0, 1], [[0.9], [0.2], [0.6], [0.7]]).item()
@@ -390,10 +444,14 @@ class _Counts(Metric):
 
 
 class TruePositives(_Counts):
-    """The weight of rows that are true and found.
+    """The weight of what is true and found: `TP = sum(w * (y > 0.5) * (p > threshold))`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
 
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Fawcett, An introduction to ROC analysis, 2006.
 
     Example:
         >>> TruePositives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
@@ -405,10 +463,14 @@ class TruePositives(_Counts):
 
 
 class FalsePositives(_Counts):
-    """The weight of rows that are not true and yet found.
+    """The weight of what is not true and yet found: `FP = sum(w * (y <= 0.5) * (p > threshold))`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
 
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Fawcett, An introduction to ROC analysis, 2006.
 
     Example:
         >>> FalsePositives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
@@ -422,10 +484,14 @@ class FalsePositives(_Counts):
 
 
 class TrueNegatives(_Counts):
-    """The weight of rows that are not true and not found.
+    """The weight of what is not true and not found: `TN = sum(w * (y <= 0.5) * (p <= threshold))`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
 
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Fawcett, An introduction to ROC analysis, 2006.
 
     Example:
         >>> TrueNegatives()([0, 1, 0, 1], [0.9, 0.2, 0.4, 0.7]).item()
@@ -437,10 +503,14 @@ class TrueNegatives(_Counts):
 
 
 class FalseNegatives(_Counts):
-    """The weight of rows that are true and not found.
+    """The weight of what is true and not found: `FN = sum(w * (y > 0.5) * (p <= threshold))`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
 
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Fawcett, An introduction to ROC analysis, 2006.
 
     Example:
         >>> FalseNegatives()([0, 1, 1, 1], [0.9, 0.2, 0.6, 0.7]).item()
@@ -456,10 +526,15 @@ class FalseNegatives(_Counts):
 class Precision(_Counts):
     """The part of what is found that is true: `TP / (TP + FP)`, 0 where nothing is found.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
+
     Args:
         thresholds: an output above it is found; several give a result for each. 0.5 by default.
         top_k: how many of a row's greatest outputs can be found; without `thresholds`, all of them are.
         class_id: the only column that counts; all do by default, each entry by itself.
+
+    Reference: Powers, Evaluation: from precision, recall and F-measure to ROC, informedness, markedness and
+    correlation, 2011.
 
     Example:
         >>> Precision()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
@@ -473,8 +548,13 @@ class Precision(_Counts):
 class Recall(_Counts):
     """The part of what is true that is found: `TP / (TP + FN)`, 0 where nothing is true.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
+
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Powers, Evaluation: from precision, recall and F-measure to ROC, informedness, markedness and
+    correlation, 2011.
 
     Example:
         >>> Recall()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
@@ -488,8 +568,12 @@ class Recall(_Counts):
 class Specificity(_Counts):
     """The part of what is not true that is not found: `TN / (TN + FP)`, 0 where everything is true.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
+
     Args:
         thresholds, top_k, class_id: as in `Precision`.
+
+    Reference: Altman and Bland, Diagnostic tests 1: sensitivity and specificity, 1994.
 
     Example:
         >>> Specificity()([0, 1, 1, 0], [0.9, 0.2, 0.6, 0.3]).item()
@@ -505,11 +589,13 @@ class ApproximateMedianSignificance(_Counts):
 
     Here `s` is the weight of the signal that is found, and `b` that of the background that is found, plus `b_reg`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, one each for several thresholds.
+
     Args:
         thresholds, top_k, class_id: as in `Precision`.
         b_reg: what is added to the background, so that a few lucky events make no discovery.
 
-    Source: Adam-Bourdarios and others, The Higgs boson machine learning challenge, 2014.
+    Reference: Adam-Bourdarios and others, The Higgs boson machine learning challenge, 2014.
 
     Example:
         >>> round(ApproximateMedianSignificance()([1, 0], [0.9, 0.8], sample_weight=[20.0, 30.0]).item(), 4)
@@ -526,6 +612,8 @@ class ApproximateMedianSignificance(_Counts):
 class FBetaScore(Metric):
     """Precision and recall in one number: `(1 + beta ** 2) * P * R / (beta ** 2 * P + R)`, for each class.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number, `(classes,)` for `average=None`.
+
     Args:
         average: how the classes become one number: `"macro"` (their mean), `"weighted"` (their mean by weight),
             `"micro"` (counts of all classes together); `None` returns one number for each.
@@ -534,7 +622,7 @@ class FBetaScore(Metric):
 
     Targets are one-hot, or 0 and 1 in each column. (Keras's default is `average=None`.)
 
-    Source: Van Rijsbergen, Information retrieval, 1979.
+    Reference: Van Rijsbergen, Information retrieval, 1979.
 
     Example:
         >>> round(FBetaScore(beta=2.0)([[1], [1], [0]], [[0.9], [0.2], [0.3]]).item(), 4)
@@ -586,9 +674,13 @@ class FBetaScore(Metric):
 class F1Score(FBetaScore):
     """The harmonic mean of precision and recall, `2 * P * R / (P + R)`, for each class: `FBetaScore` with `beta` 1.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number, `(classes,)` for `average=None`.
+
     Args:
-        average: as in `FBetaScore`.
+        average: as in `FBetaScore`; Keras's default is `None`.
         threshold: as in `FBetaScore`.
+
+    Reference: Van Rijsbergen, Information retrieval, 1979.
 
     Example:
         >>> round(F1Score()([[1], [1], [0]], [[0.9], [0.2], [0.3]]).item(), 4)
@@ -613,10 +705,14 @@ _STREAM_THRESHOLDS = 4096  # where not all outputs can be kept
 class AUC(Metric):
     """The area under the curve of recall over false alarms (`"ROC"`), or of precision over recall (`"PR"`).
 
+        area = sum over thresholds t of (x[t] - x[t + 1]) * (y[t] + y[t + 1]) / 2       for the curve's points x, y
+
     With every output as a threshold it is exact but for rounding: by hand, and in `fit` and `evaluate` over data in
     memory. Over a stream, and where `num_thresholds` is given, outputs are counted in `num_thresholds - 1` bins of
     equal width between 0 and 1. For ROC, pairs in the same bin then count half, so the area is off by at most
     `sum over bins of P[b] * N[b] / (2 * P * N)` for the weights `P` of ones and `N` of zeros.
+
+    Shapes: `y` and `p` `(batch, ..., n)`, every entry by itself; the result is a number.
 
     Args:
         num_thresholds: how many thresholds there are; `None` for every output, or 4096 over a stream.
@@ -625,7 +721,7 @@ class AUC(Metric):
             Goadrich do), `"minoring"` (the lower) or `"majoring"` (the higher).
         from_logits: whether outputs are logits; probabilities otherwise.
 
-    Source: Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
+    Reference: Davis and Goadrich, The relationship between precision-recall and ROC curves, 2006.
 
     Example:
         >>> round(AUC()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).item(), 4)
@@ -747,6 +843,8 @@ def exact_auc(y_true, score, sample_weight=None) -> float:
 
     Computed on the host, in double precision, by sorting.
 
+    Shapes: `y_true`, `score` and `sample_weight` of any shapes with as many entries; the result is a Python number.
+
     Args:
         y_true: targets of 0 and 1 (or -1 and 1).
         score: probabilities or any other scores, as many.
@@ -755,7 +853,7 @@ def exact_auc(y_true, score, sample_weight=None) -> float:
     Raises:
         DataError: only one of the two classes has weight.
 
-    Source: Mann and Whitney, On a test of whether one of two random variables is stochastically larger, 1947.
+    Reference: Mann and Whitney, On a test of whether one of two random variables is stochastically larger, 1947.
 
     Example:
         >>> exact_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
@@ -781,7 +879,9 @@ class BrierScore(MeanMetric):
 
     Targets are 0 and 1, one-hot or labels.
 
-    Source: Brier, Verification of forecasts expressed in terms of probability, 1950.
+    Shapes: `p` `(batch, classes)` with `y` alike or labels `(batch,)`, or both `(batch, 1)`; the result is a number.
+
+    Reference: Brier, Verification of forecasts expressed in terms of probability, 1950.
 
     Example:
         >>> BrierScore()([1, 0], [[0.5], [0.0]]).item(), BrierScore()([1], [[0.5, 0.5]]).item()
@@ -801,12 +901,14 @@ class ExpectedCalibrationError(Metric):
     """How far confidence is from accuracy: rows are put in bins by the probability of the predicted class, and
     `sum over bins of w[b] * |accuracy[b] - confidence[b]|` is taken over the weights `w` of the bins.
 
+    Shapes: `p` `(batch, classes)` with `y` alike or labels `(batch,)`, or both `(batch, 1)`; the result is a number.
+
     Args:
         bins: how many bins of equal width there are.
 
     Targets are 0 and 1, one-hot or labels.
 
-    Source: Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017.
+    Reference: Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017.
 
     Example:
         >>> round(ExpectedCalibrationError()([1, 1], [[0.2, 0.8], [0.2, 0.8]]).item(), 4)
@@ -851,6 +953,10 @@ def _one_hot(y_true, y_pred):
 class RootMeanSquaredError(MeanMetric):
     """`sqrt(mean((y - p) ** 2))` over all rows.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Hyndman and Koehler, Another look at measures of forecast accuracy, 2006.
+
     Example:
         >>> round(RootMeanSquaredError()([[0.0], [0.0]], [[1.0], [7.0]]).item(), 4)
         5.0
@@ -869,6 +975,8 @@ class RootMeanSquaredError(MeanMetric):
 class R2Score(Metric):
     """The part of the targets' variance that is explained: `1 - sum((y - p) ** 2) / sum((y - mean(y)) ** 2)`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number, `(n,)` for `class_aggregation=None`.
+
     Args:
         class_aggregation: how several columns become one number: `"uniform_average"`, `"variance_weighted_average"`,
             or `None` for one number for each.
@@ -876,7 +984,8 @@ class R2Score(Metric):
     The sum about the mean is carried along by the pairwise update, since `sum(y ** 2) - sum(y) ** 2 / n` loses all its
     digits for targets far from 0. Targets that are all equal give 0.
 
-    Source: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    Reference: Draper and Smith, Applied regression analysis, 1998; the update: Chan, Golub and LeVeque, Updating
+    formulae and a pairwise algorithm for computing sample variances, 1979.
 
     Example:
         >>> R2Score()([[1.0], [2.0], [3.0]], [[1.0], [2.0], [4.0]]).item()
@@ -926,8 +1035,12 @@ class R2Score(Metric):
 class CosineSimilarity(MeanMetric):
     """The mean of `sum(y * p) / (|y| * |p|)`: 1 for vectors that point the same way (the loss has the other sign).
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
     Args:
         axis: the axis along which a vector lies.
+
+    Reference: Manning, Raghavan and Schütze, Introduction to information retrieval, 2008, section 6.3.1.
 
     Example:
         >>> CosineSimilarity()([[0.0, 2.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 1.0]]).item()
@@ -956,6 +1069,10 @@ class _MeanLoss(MeanMetric):
 class MeanSquaredError(_MeanLoss):
     """The mean of `(y - p) ** 2`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 3.1.1.
+
     Example:
         >>> MeanSquaredError()([[0.0], [1.0]], [[2.0], [1.0]]).item()
         2.0
@@ -967,6 +1084,10 @@ class MeanSquaredError(_MeanLoss):
 
 class MeanAbsoluteError(_MeanLoss):
     """The mean of `|y - p|`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Hyndman and Koehler, Another look at measures of forecast accuracy, 2006.
 
     Example:
         >>> MeanAbsoluteError()([[0.0], [1.0]], [[2.0], [1.0]]).item()
@@ -980,6 +1101,10 @@ class MeanAbsoluteError(_MeanLoss):
 class MeanAbsolutePercentageError(_MeanLoss):
     """The mean of `100 * |y - p| / max(|y|, 1e-7)`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Hyndman and Koehler, Another look at measures of forecast accuracy, 2006.
+
     Example:
         >>> MeanAbsolutePercentageError()([[8.0]], [[6.0]]).item()
         25.0
@@ -991,6 +1116,11 @@ class MeanAbsolutePercentageError(_MeanLoss):
 
 class MeanSquaredLogarithmicError(_MeanLoss):
     """The mean of `(log(1 + y) - log(1 + p)) ** 2`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Tofallis, A better measure of relative prediction accuracy for model selection and model estimation, 2015
+    (there without the 1).
 
     Example:
         >>> MeanSquaredLogarithmicError()([[3.0]], [[3.0]]).item()
@@ -1004,6 +1134,10 @@ class MeanSquaredLogarithmicError(_MeanLoss):
 class LogCoshError(_MeanLoss):
     """The mean of `log(cosh(p - y))`.
 
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Saleh and Saleh, Statistical properties of the log-cosh loss function used in machine learning, 2022.
+
     Example:
         >>> LogCoshError()([[3.0]], [[3.0]]).item()
         0.0
@@ -1015,6 +1149,10 @@ class LogCoshError(_MeanLoss):
 
 class Poisson(_MeanLoss):
     """The mean of `p - y * log(p + 1e-7)`.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: McCullagh and Nelder, Generalized linear models, 1989, chapter 6.
 
     Example:
         >>> Poisson()([[0.0]], [[3.0]]).item()
@@ -1028,6 +1166,10 @@ class Poisson(_MeanLoss):
 class KLDivergence(_MeanLoss):
     """The mean of `sum over k of y[k] * log(y[k] / p[k])`.
 
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number.
+
+    Reference: Kullback and Leibler, On information and sufficiency, 1951.
+
     Example:
         >>> KLDivergence()([[0.5, 0.5]], [[0.5, 0.5]]).item()
         0.0
@@ -1035,6 +1177,135 @@ class KLDivergence(_MeanLoss):
 
     loss = losses.KLDivergence
     target_kind = "one_hot"
+
+
+class _LossMetric(_MeanOfLoss):
+    """The mean of the values of the class's loss, which has the same settings."""
+
+    loss_class = losses.Loss
+
+    def __post_init__(self):
+        self.loss  # noqa: B018 (the loss checks the settings)
+
+    @property
+    def loss(self) -> losses.Loss:
+        return self.loss_class(**{setting.name: getattr(self, setting.name) for setting in fields(self)
+                                  if setting.name != "name"})
+
+
+class BinaryCrossentropy(_LossMetric):
+    """The mean of `-y * log(p) - (1 - y) * log(1 - p)`, as the loss of that name has it.
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Args:
+        from_logits: whether outputs are logits; probabilities otherwise, held `1e-7` away from 0 and 1.
+        label_smoothing: `s` in `y * (1 - s) + s / 2`, the target that is used.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.2.
+
+    Example:
+        >>> round(BinaryCrossentropy()([[1.0], [0.0]], [[0.5], [0.5]]).item(), 4)
+        0.6931
+    """
+
+    loss_class = losses.BinaryCrossentropy
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+
+class CategoricalCrossentropy(_LossMetric):
+    """The mean of `-sum over k of y[k] * log(p[k])`, as the loss of that name has it.
+
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number.
+
+    Args:
+        from_logits: whether outputs are logits; probabilities otherwise, divided by their sum.
+        label_smoothing: `s` in `y * (1 - s) + s / K` for `K` classes, the target that is used.
+        axis: the axis of the classes.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.4.
+
+    Example:
+        >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
+        0.6931
+    """
+
+    loss_class = losses.CategoricalCrossentropy
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    axis: int = -1
+
+
+class SparseCategoricalCrossentropy(_LossMetric):
+    """The mean of `-log(p[y])`, for targets that are numbers of classes, as the loss of that name has it.
+
+    Shapes: `y` `(batch, ...)`, `p` `(batch, ..., classes)`; the result is a number.
+
+    Args:
+        from_logits: whether outputs are logits; probabilities otherwise, divided by their sum.
+        ignore_class: a label whose rows do not count.
+        axis: the axis of the classes.
+
+    Reference: Bishop, Pattern recognition and machine learning, 2006, section 4.3.4.
+
+    Example:
+        >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item(), 4)
+        0.6931
+    """
+
+    loss_class = losses.SparseCategoricalCrossentropy
+
+    from_logits: bool = False
+    ignore_class: int | None = None
+    axis: int = -1
+
+
+class Hinge(_LossMetric):
+    """The mean of `max(1 - y * p, 0)`, for targets of -1 and 1 (0 is read as -1).
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Cortes and Vapnik, Support-vector networks, 1995.
+
+    Example:
+        >>> Hinge()([[-1.0], [1.0]], [[0.5], [2.0]]).item()
+        0.75
+    """
+
+    loss_class = losses.Hinge
+
+
+class SquaredHinge(_LossMetric):
+    """The mean of `max(1 - y * p, 0) ** 2`, for targets of -1 and 1 (0 is read as -1).
+
+    Shapes: `y` and `p` `(batch, ..., n)`; the result is a number.
+
+    Reference: Cortes and Vapnik, Support-vector networks, 1995.
+
+    Example:
+        >>> SquaredHinge()([[-1.0], [1.0]], [[0.5], [2.0]]).item()
+        1.125
+    """
+
+    loss_class = losses.SquaredHinge
+
+
+class CategoricalHinge(_LossMetric):
+    """The mean of `max(1 + max over k of (1 - y[k]) * p[k] - sum over k of y[k] * p[k], 0)`, for one-hot targets.
+
+    Shapes: `y` and `p` `(batch, ..., classes)`; the result is a number.
+
+    Reference: Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector machines, 2001.
+
+    Example:
+        >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 1.0]]).item()
+        0.5
+    """
+
+    loss_class = losses.CategoricalHinge
 
 
 AMS = ApproximateMedianSignificance
@@ -1045,15 +1316,22 @@ registry = Registry("metric", [
     FalseNegatives, Precision, Recall, Specificity, ApproximateMedianSignificance, FBetaScore, F1Score, AUC,
     BrierScore, ExpectedCalibrationError, RootMeanSquaredError, R2Score, CosineSimilarity, MeanSquaredError,
     MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, Poisson,
-    KLDivergence,
+    KLDivergence, BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy, Hinge, SquaredHinge,
+    CategoricalHinge,
 ], aliases={
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
     "mape": MeanAbsolutePercentageError, "MAPE": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError,
     "MSLE": MeanSquaredLogarithmicError, "rmse": RootMeanSquaredError, "RMSE": RootMeanSquaredError, "r2": R2Score,
     "r2_score": R2Score, "f1": F1Score, "f1_score": F1Score, "fbeta_score": FBetaScore,
     "ams": ApproximateMedianSignificance, "AMS": ApproximateMedianSignificance, "kld": KLDivergence,
-    "logcosh": LogCoshError,
+    "logcosh": LogCoshError, "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy,
 })
+
+
+_NOT_BY_NAME = MappingProxyType({
+    Mean: "Mean takes values, not targets and outputs. Name what is to be averaged, such as 'mse' or 'accuracy', or "
+          "hand in a function f(y_true, y_pred).",
+    MeanOf: "MeanOf is made of a function. Hand in the function, f(y_true, y_pred), or MeanOf(f)."})
 
 
 def get(identifier) -> Metric:
@@ -1063,6 +1341,9 @@ def get(identifier) -> Metric:
         >>> get("mse"), get(losses.BinaryCrossentropy())
         (MeanSquaredError(), MeanOf(function=BinaryCrossentropy()))
     """
+    if isinstance(identifier, str) and registry.entries.get(identifier) in _NOT_BY_NAME:
+        raise SettingError(f"{identifier!r} alone is no metric of a network: "
+                           f"{_NOT_BY_NAME[registry.entries[identifier]]}")
     if isinstance(identifier, str) and identifier not in registry.entries and identifier in losses.registry.entries:
         return MeanOf(losses.get(identifier))
     found = registry.get(identifier)
@@ -1088,16 +1369,18 @@ def resolve(identifier, target_shape=None, output_shape=None, loss=None) -> Metr
         SparseCategoricalAccuracy(name='accuracy')
     """
     if not isinstance(identifier, str):
-        return get(identifier)
+        found = get(identifier)
+        if type(found) is Mean:
+            raise SettingError(f"{found!r} is no metric of a network: {_NOT_BY_NAME[Mean]}")
+        return found
     if identifier.lower() in ("accuracy", "acc"):
         kind = _target_kind(target_shape, output_shape, loss)
         if kind == "signs":
             return BinaryAccuracy(threshold=0.0, name=identifier)
         return _ACCURACIES[kind](name=identifier)
     if identifier.lower() in ("crossentropy", "ce"):
-        made = {"labels": losses.SparseCategoricalCrossentropy, "one_hot": losses.CategoricalCrossentropy}
-        return MeanOf(made.get(_target_kind(target_shape, output_shape, loss), losses.BinaryCrossentropy)(),
-                      name=identifier)
+        made = {"labels": SparseCategoricalCrossentropy, "one_hot": CategoricalCrossentropy}
+        return made.get(_target_kind(target_shape, output_shape, loss), BinaryCrossentropy)(name=identifier)
     found = get(identifier)
     return type(found)(**found.get_config(), name=identifier)
 

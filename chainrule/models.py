@@ -506,7 +506,10 @@ class Model(Network):
             size = predictor.batch_size if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
             weights, state = self._present()
             if count <= size and not callbacks and not verbose:
-                return predictor(weights, state, x)
+                outputs, state = predictor(weights, state, x)
+                if predictor.goes_on:
+                    hold(self, weights, state)
+                return outputs
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
                             {"steps": -(-count // size), "samples": count})
             parts = []
@@ -514,11 +517,14 @@ class Model(Network):
                 events.on_predict_begin()
                 for batch, start in enumerate(range(0, count, size)):
                     events.on_predict_batch_begin(batch)
-                    parts.append(predictor(weights, state, _rows(x, start, start + size)))
+                    outputs, state = predictor(weights, state, _rows(x, start, start + size))
+                    parts.append(outputs)
                     events.on_predict_batch_end(batch, logs={"outputs": parts[-1]})
                 events.on_predict_end()
             finally:
                 events.close()
+                if predictor.goes_on:
+                    hold(self, weights, state)
         return concatenate(parts)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False):
@@ -876,7 +882,7 @@ class Sequential(Model):
         if isinstance(layer, InputLayer):
             if self._stack or self._input is not None:
                 raise SettingError("An Input must be the first of a Sequential, and there is one only.")
-            self.__dict__["_input"] = Input(layer.shape, layer.dtype, layer.name)
+            self.__dict__["_input"] = Input(layer.shape, layer.dtype, layer.name, layer.batch_size)
             return
         if not isinstance(layer, Layer):
             hint = " Write it with parentheses: Dense(10)." if isinstance(layer, type) else ""
@@ -934,6 +940,8 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         first = self._input
         shape = None if first is None else {"shape": first.shape[1:], "dtype": first.dtype, "name": first.name}
+        if first is not None and first.shape[0] is not None:
+            shape["batch_size"] = first.shape[0]
         if "layers" not in inspect.signature(type(self).__init__).parameters:
             return Configurable.get_config(self)
         return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype, "input": shape,

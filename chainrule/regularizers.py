@@ -34,10 +34,12 @@ class Regularizer(Configurable):
 class L1(Regularizer):
     """The sum of sizes, `l1 * sum(|w|)`, which drives weights to exactly 0.
 
+    Shapes: a weight of any shape to a number, `()`.
+
     Args:
         l1: strength.
 
-    Source: Tibshirani, Regression shrinkage and selection via the lasso, 1996.
+    Reference: Tibshirani, Regression shrinkage and selection via the lasso, 1996.
 
     Example:
         >>> round(L1(0.1)(jnp.array([1.0, -2.0])).item(), 4)
@@ -56,10 +58,12 @@ class L1(Regularizer):
 class L2(Regularizer):
     """The sum of squares, `l2 * sum(w ** 2)`.
 
+    Shapes: a weight of any shape to a number, `()`.
+
     Args:
         l2: strength.
 
-    Source: Hoerl and Kennard, Ridge regression, 1970.
+    Reference: Hoerl and Kennard, Ridge regression: biased estimation for nonorthogonal problems, 1970.
 
     Example:
         >>> round(L2(0.1)(jnp.array([1.0, -2.0])).item(), 4)
@@ -78,11 +82,13 @@ class L2(Regularizer):
 class L1L2(Regularizer):
     """Both penalties, `l1 * sum(|w|) + l2 * sum(w ** 2)`.
 
+    Shapes: a weight of any shape to a number, `()`.
+
     Args:
         l1: strength of the sum of sizes.
         l2: strength of the sum of squares.
 
-    Source: Zou and Hastie, Regularization and variable selection via the elastic net, 2005.
+    Reference: Zou and Hastie, Regularization and variable selection via the elastic net, 2005.
 
     Example:
         >>> round(L1L2(l1=0.1, l2=0.2)(jnp.array([1.0, -2.0])).item(), 4)
@@ -103,9 +109,14 @@ class L1L2(Regularizer):
 class OrthogonalRegularizer(Regularizer):
     """Rows (or columns) that point the same way cost: `factor * mean over pairs of |cosine of the pair|`.
 
+    Shapes: `(rows, columns)` to a number, `()`.
+
     Args:
         factor: strength.
         mode: `"rows"` or `"columns"`: which vectors are kept apart. The array has two axes.
+
+    Reference: Rodríguez, Gonzàlez, Cucurull, Gonfaus and Roca, Regularizing CNNs with locally constrained
+    decorrelations, 2017 (there with the squares of the cosines).
 
     Example:
         >>> OrthogonalRegularizer(factor=0.5)(jnp.array([[1.0, 0.0], [2.0, 0.0]])).item()

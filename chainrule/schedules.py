@@ -12,6 +12,7 @@ Equations and defaults are those of Keras 3 where Keras has the schedule.
 """
 import math
 from collections.abc import Callable
+from dataclasses import field
 from numbers import Real
 
 import jax.numpy as jnp
@@ -52,7 +53,11 @@ def check_number(owner, name: str, value, *, above=None, minimum=None, below=Non
 
 
 class Schedule(Configurable):
-    """A learning rate that depends on the step. A subclass has fields and a `__call__`.
+    """A learning rate that depends on the step; Keras calls it `LearningRateSchedule`, and so may you. A subclass has
+    fields and a `__call__`.
+
+    Args:
+        name: a name of your choice; it is kept, and nothing depends on it.
 
     Example:
         >>> class SquareRootDecay(Schedule):
@@ -65,6 +70,8 @@ class Schedule(Configurable):
     """
 
     kind = "schedule"
+
+    name: str | None = field(default=None, kw_only=True)
 
     def __call__(self, step):
         """The learning rate of the update that follows `step` earlier ones."""
@@ -86,10 +93,14 @@ def _periods(step, length, whole: bool):
 
 
 class Constant(Schedule):
-    """The same rate at every step.
+    """The same rate at every step, `rate = learning_rate`.
+
+    Shapes: a step `()` to a rate `()`.
 
     Args:
         learning_rate: the rate.
+
+    Reference: Bottou, Curtis and Nocedal, Optimization Methods for Large-Scale Machine Learning, 2018, section 4.
 
     Example:
         >>> print(Constant(0.1)(7))
@@ -110,10 +121,14 @@ class StepDecay(Schedule):
 
         rate = initial_learning_rate * decay_rate ** floor(step / decay_steps)
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         initial_learning_rate: the rate of the first `decay_steps` steps.
         decay_steps: the steps between two drops.
         decay_rate: the factor of a drop.
+
+    Reference: Szegedy et al., Going Deeper with Convolutions, 2015, section 6.
 
     Example:
         >>> schedule = StepDecay(1.0, decay_steps=10, decay_rate=0.5)
@@ -133,11 +148,18 @@ class StepDecay(Schedule):
 
 
 class PiecewiseConstant(Schedule):
-    """`values[0]` up to and including step `boundaries[0]`, then `values[1]` up to `boundaries[1]`, and so on.
+    """One rate up to and including each boundary.
+
+        rate = values[0]     while step <= boundaries[0]
+        rate = values[1]     while step <= boundaries[1], and so on
+
+    Shapes: a step `()` to a rate `()`.
 
     Args:
         boundaries: steps, increasing.
         values: rates, one more than boundaries.
+
+    Reference: He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, 2016, section 4.2.
 
     Example:
         >>> schedule = PiecewiseConstant([100, 200], [0.5, 0.25, 0.125])
@@ -168,11 +190,16 @@ class ExponentialDecay(Schedule):
 
         rate = initial_learning_rate * decay_rate ** (step / decay_steps)
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         initial_learning_rate: the rate at step 0.
         decay_steps: the steps in which the rate shrinks by `decay_rate`.
         decay_rate: the factor.
         staircase: whether the exponent is rounded down, so that the rate falls in stairs.
+
+    Reference: Senior, Heigold, Ranzato and Yang, An Empirical Study of Learning Rates in Deep Neural Networks for
+    Speech Recognition, 2013.
 
     Example:
         >>> print(ExponentialDecay(1.0, decay_steps=10, decay_rate=0.25)(5))
@@ -196,6 +223,8 @@ class PolynomialDecay(Schedule):
 
         rate = (initial_learning_rate - end_learning_rate) * (1 - step / decay_steps) ** power + end_learning_rate
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         initial_learning_rate: the rate at step 0.
         decay_steps: the step at which the end is reached.
@@ -203,6 +232,8 @@ class PolynomialDecay(Schedule):
         power: 1 is a straight line.
         cycle: whether to rise again after the end: `decay_steps` is then multiplied by the smallest whole number that
             puts the end at or after the present step.
+
+    Reference: Chen, Papandreou, Kokkinos, Murphy and Yuille, DeepLab, 2017 (the "poly" policy).
 
     Example:
         >>> print(PolynomialDecay(1.0, decay_steps=10, end_learning_rate=0.0)(5))
@@ -233,11 +264,15 @@ class InverseTimeDecay(Schedule):
 
         rate = initial_learning_rate / (1 + decay_rate * step / decay_steps)
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         initial_learning_rate: the rate at step 0.
         decay_steps: the unit in which time is counted.
         decay_rate: how much the divisor grows in each unit.
         staircase: whether time is rounded down to whole units.
+
+    Reference: Bottou, Stochastic Gradient Descent Tricks, 2012.
 
     Example:
         >>> print(InverseTimeDecay(1.0, decay_steps=10, decay_rate=1.0)(10))
@@ -264,6 +299,8 @@ class CosineDecay(Schedule):
 
     The start is `initial_learning_rate`. With a `warmup_target`, the rate first rises in a straight line from
     `initial_learning_rate` to `warmup_target` in `warmup_steps` steps; the cosine follows and starts at the target.
+
+    Shapes: a step `()` to a rate `()`.
 
     Args:
         initial_learning_rate: the rate at step 0.
@@ -317,9 +354,11 @@ class CosineRestarts(Schedule):
 
     where `fraction` is how much of the present `cycle` (counted from 0) is over.
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         initial_learning_rate: the rate at step 0.
-        first_steps: the steps of the first cycle.
+        first_decay_steps: the steps of the first cycle.
         t_mul: by how much each cycle is longer, at least 1.
         m_mul: by how much each cycle starts higher (below 1: lower).
         alpha: the least rate as a fraction of `initial_learning_rate`.
@@ -328,20 +367,20 @@ class CosineRestarts(Schedule):
     `CosineDecayRestarts`.
 
     Example:
-        >>> schedule = CosineRestarts(1.0, first_steps=10)
+        >>> schedule = CosineRestarts(1.0, first_decay_steps=10)
         >>> print([round(float(schedule(step)), 3) for step in (0, 5, 9, 10, 20, 29, 30)])
         [1.0, 0.5, 0.024, 1.0, 0.5, 0.006, 1.0]
     """
 
     initial_learning_rate: float
-    first_steps: int
+    first_decay_steps: int
     t_mul: float = 2.0
     m_mul: float = 1.0
     alpha: float = 0.0
 
     def __post_init__(self):
         check_number(self, "initial_learning_rate", self.initial_learning_rate, minimum=0)
-        check_number(self, "first_steps", self.first_steps, above=0)
+        check_number(self, "first_decay_steps", self.first_decay_steps, above=0)
         check_number(self, "t_mul", self.t_mul, minimum=1)
         check_number(self, "m_mul", self.m_mul, minimum=0)
 
@@ -353,12 +392,12 @@ class CosineRestarts(Schedule):
     def _position(self, step):
         """The present cycle and how much of it is over."""
         if self.t_mul == 1:
-            fraction = as_float(jnp.mod(step, self.first_steps)) / self.first_steps
-            return jnp.floor_divide(step, self.first_steps), fraction
+            fraction = as_float(jnp.mod(step, self.first_decay_steps)) / self.first_decay_steps
+            return jnp.floor_divide(step, self.first_decay_steps), fraction
         # A table of the cycles that begin before the step counter ends. Solving for the cycle with a logarithm in
         # float32, as is often done, puts some restarts one step late.
-        growth = math.log1p(2**31 * (self.t_mul - 1) / self.first_steps) / math.log(self.t_mul)
-        lengths = self.first_steps * float(self.t_mul) ** np.arange(math.ceil(growth) + 1)
+        growth = math.log1p(2**31 * (self.t_mul - 1) / self.first_decay_steps) / math.log(self.t_mul)
+        lengths = self.first_decay_steps * float(self.t_mul) ** np.arange(math.ceil(growth) + 1)
         ends = np.cumsum(lengths)
         step = as_float(step)
         cycle = jnp.searchsorted(jnp.asarray(ends, jnp.float32), step, side="right")
@@ -374,6 +413,8 @@ class OneCycle(Schedule):
 
     The momentum (`momentum` of SGD and RMSprop, `beta_1` of the Adam family) goes from `max_momentum` down to
     `min_momentum` and back at the same time; an optimiser made with `momentum=0` keeps none.
+
+    Shapes: a step `()` to a rate `()`.
 
     Args:
         max_rate: the highest rate.
@@ -437,6 +478,8 @@ class Warmup(Schedule):
         rate = initial_learning_rate + (schedule(0) - initial_learning_rate) * step / steps     while step < steps
         rate = schedule(step - steps)                                                           from there on
 
+    Shapes: a step `()` to a rate `()`.
+
     Args:
         schedule: what follows: a schedule, or a number for a constant rate.
         steps: the steps of the rise.
@@ -490,6 +533,7 @@ def _check_decay(schedule) -> None:
     check_number(schedule, "decay_rate", schedule.decay_rate, minimum=0)
 
 
+LearningRateSchedule = Schedule
 CosineDecayRestarts = CosineRestarts
 PiecewiseConstantDecay = PiecewiseConstant
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from chainrule import activations
 from chainrule.configuration import (
     Configurable,
     Registry,
@@ -207,6 +208,19 @@ def test_what_plain_data_cannot_say():
     with pytest.raises(SettingError) as error:
         serialize(round_about, REGISTRIES)
     assert str(error.value) == "The thing Sized contains itself, so it cannot be kept in a file."
+
+
+def test_functions_of_jax_that_have_namesakes_are_not_written():
+    registries = REGISTRIES | {"activation": Registry("activation", [cube, activations.tanh])}
+    for thing, label in [(Sized(1, rate=jnp.tanh), "Sized"), (Sized(1, rate=jnp.tanh, name="it"), "Sized 'it'")]:
+        with pytest.raises(SettingError) as error:
+            serialize([thing], registries)
+        assert str(error.value) == (
+            f"The thing {label} cannot be kept in a file: its rate is JAX's function tanh. Use chainrule's of that "
+            f"name: rate='tanh'.")
+    assert serialize(Sized(1, rate=jnp.sinh), registries)["settings"]["rate"] == {"function": "sinh"}
+    known = {"activation": Registry("activation", [jnp.tanh])}
+    assert serialize(Sized(1, rate=jnp.tanh), known)["settings"]["rate"] == {"activation": "tanh"}
 
 
 # Reading what somebody else wrote.

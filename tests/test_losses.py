@@ -38,6 +38,17 @@ def test_one_value_per_row_that_calling_averages(made, shape):
     np.testing.assert_allclose(values, np.concatenate(rows), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["mse", "mae", "mape", "msle", "bce", "kld"])
+def test_short_names_in_either_case(name):
+    assert type(losses.get(name)) is type(losses.get(name.upper()))
+
+
+def test_a_function_has_no_name():
+    with pytest.raises(SettingError) as error:
+        losses.get("function_loss")
+    assert str(error.value) == "'function_loss' alone names no loss: hand in the function, f(y_true, y_pred)."
+
+
 @pytest.mark.parametrize("made", CLASSES, ids=IDS)
 def test_compiled_and_under_vmap(made):
     loss = made()

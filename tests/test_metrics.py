@@ -158,9 +158,8 @@ def test_names():
     assert repr(metrics.resolve("mse")) == "MeanSquaredError(name='mse')"
     assert repr(metrics.resolve("acc", (None,), (None, 3))) == "SparseCategoricalAccuracy(name='acc')"
     assert repr(metrics.resolve("ce", (None,), (None, 3))) == (
-        "MeanOf(function=SparseCategoricalCrossentropy(), name='ce')")
-    assert repr(metrics.resolve("binary_crossentropy")) == (
-        "MeanOf(function=BinaryCrossentropy(), name='binary_crossentropy')")
+        "SparseCategoricalCrossentropy(name='ce')")
+    assert repr(metrics.resolve("binary_crossentropy")) == "BinaryCrossentropy(name='binary_crossentropy')"
     metric = metrics.BinaryAccuracy(threshold=0.2)
     assert metrics.resolve(metric) is metric
 
@@ -310,6 +309,60 @@ def test_wrong_settings_say_so():
         with pytest.raises(SettingError) as error:
             make()
         assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", ["mean", "Mean"])
+def test_the_mean_of_values_is_no_metric_of_a_network(name):
+    reason = ("Mean takes values, not targets and outputs. Name what is to be averaged, such as 'mse' or 'accuracy', "
+              "or hand in a function f(y_true, y_pred).")
+    with pytest.raises(SettingError) as error:
+        Sequential([Input((2,)), Dense(1)]).compile(loss="mse", metrics=["mse", name])
+    assert str(error.value) == f"{name!r} alone is no metric of a network: {reason}"
+    with pytest.raises(SettingError) as error:
+        metrics.resolve(metrics.Mean())
+    assert str(error.value) == f"Mean() is no metric of a network: {reason}"
+
+
+def test_what_is_made_of_a_function_has_no_name():
+    with pytest.raises(SettingError) as error:
+        Sequential([Input((2,)), Dense(1)]).compile(loss="mse", metrics="mean_of")
+    assert str(error.value) == (
+        "'mean_of' alone is no metric of a network: MeanOf is made of a function. Hand in the function, "
+        "f(y_true, y_pred), or MeanOf(f).")
+
+
+def test_a_metric_written_for_keras_is_told_how():
+    class CountHits(metrics.Metric):
+        def __init__(self, name="hits"):
+            super().__init__(name=name)
+            self.total = self.add_weight(name="total", initializer="zeros")
+
+    with pytest.raises(SettingError) as error:
+        CountHits()
+    assert str(error.value) == (
+        "CountHits calls add_weight, and metrics here hold no variables. Write three functions instead: zeros(self, "
+        "output_shape=None) returns a dict of sums at their start, add(self, sums, y_true, y_pred, "
+        "sample_weight=None) the sums with a batch added, compute(self, sums) the metric; or a MeanMetric with "
+        "call(self, y_true, y_pred), one value per row.")
+
+
+@pytest.mark.parametrize("made", [
+    metrics.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), metrics.CategoricalCrossentropy(axis=1),
+    metrics.SparseCategoricalCrossentropy(ignore_class=0), metrics.Hinge(), metrics.SquaredHinge(),
+    metrics.CategoricalHinge(),
+], ids=lambda metric: type(metric).__name__)
+def test_metrics_of_losses_are_their_means(made):
+    loss = getattr(losses, type(made).__name__)(**made.get_config())
+    y_true, y_pred, weights = data(loss)
+    np.testing.assert_allclose(made(y_true, y_pred, weights), metrics.MeanOf(loss)(y_true, y_pred, weights), rtol=1e-6)
+    assert made.target_kind == loss.target_kind and made.expects == loss.expects
+    assert metrics.default_name(made) == losses.functional(type(loss)).__name__
+
+
+def test_settings_of_metrics_of_losses_are_checked():
+    with pytest.raises(SettingError) as error:
+        metrics.BinaryCrossentropy(label_smoothing=2)
+    assert str(error.value) == "BinaryCrossentropy: label_smoothing is a number from 0 to 1; got 2."
 
 
 def test_shapes_that_do_not_fit_say_so():

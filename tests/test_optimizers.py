@@ -251,7 +251,7 @@ def test_one_cycle_moves_the_momentum():
 
 def test_accumulated_steps_equal_one_step_with_the_mean_gradient():
     gradients = random_gradients(6)
-    settings = {"clipnorm": 0.5, "weight_decay": 0.1, "use_ema": True, "ema_momentum": 0.5}
+    settings = {"clipnorm": 0.5, "weight_decay": 0.1}
     few, many = Adam(0.1, **settings), Adam(0.1, gradient_accumulation_steps=3, **settings)
     weights = others = start()
     state, other_state = few.init(weights), many.init(weights)
@@ -264,9 +264,33 @@ def test_accumulated_steps_equal_one_step_with_the_mean_gradient():
         mean = jax.tree.map(lambda *leaves: sum(leaves) / 3, *gradients[index - 2: index + 1])
         weights, state = few.update(mean, state, weights)
         assert_equal_trees(others, weights, 1e-6)
-        assert_equal_trees(many.final_weights(others, other_state), few.final_weights(weights, state), 1e-6)
     assert other_state["step"] == 6 and not any(
         leaf.any() for leaf in jax.tree.leaves(other_state["accumulated_gradient"]))
+
+
+def test_the_moving_average_moves_while_gradients_are_accumulated():
+    optimizer = SGD(1.0, use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2)
+    weight, path = jnp.array(4.0), []
+    state = optimizer.init(weight)
+    for _ in range(5):
+        weight, state = optimizer.update(jnp.array(1.0), state, weight)
+        path.append((float(weight), float(optimizer.final_weights(weight, state))))
+    assert path == [(4, 4), (3, 3), (3, 3), (2, 2.5), (2, 2.25)]
+
+
+@pytest.mark.parametrize("cls", [cls for cls in dict.fromkeys(optimizers.registry.entries.values())
+                                 if cls is not MultiOptimizer], ids=lambda cls: cls.__name__)
+def test_a_name_is_kept_and_nothing_else(cls):
+    optimizer = cls(name="mine")
+    assert optimizer.name == "mine" and optimizer.get_config() == {"name": "mine"}
+    assert optimizer.hyperparameters() == cls().hyperparameters()
+    again = deserialize(serialize(optimizer, {"optimizer": optimizers.registry}),
+                        {"optimizer": optimizers.registry}, {})
+    assert again.name == "mine"
+
+
+def test_schedules_are_found_where_keras_has_them():
+    assert optimizers.schedules is schedules
 
 
 def test_clipping_limits_norms():
@@ -379,10 +403,42 @@ def test_groups_need_weights_and_optimizers():
         "MultiOptimizer: no weight is left for the pattern 'encoder'. The paths of the weights are 'dense/bias', "
         "'dense/kernel'; the first pattern that a path contains decides.")
     with pytest.raises(SettingError) as error:
-        MultiOptimizer({"encoder": "adam"}, default=SGD())
+        MultiOptimizer({"encoder": 0.1}, default=SGD())
     assert str(error.value) == (
-        "MultiOptimizer: the optimizer of 'encoder' must be an object such as Adam(0.001), and not one that needs the "
-        "loss of all weights; got 'adam'.")
+        "MultiOptimizer: the optimizer of 'encoder' must be a name or an object such as Adam(0.001), and not one that "
+        "needs the loss of all weights; got 0.1.")
+    with pytest.raises(SettingError) as error:
+        MultiOptimizer({}, default="lbfgs")
+    assert str(error.value) == (
+        "MultiOptimizer: the optimizer of 'default' must be a name or an object such as Adam(0.001), and not one that "
+        "needs the loss of all weights; got 'lbfgs'.")
+    with pytest.raises(UnknownNameError) as error:
+        MultiOptimizer({}, default="adm")
+    assert str(error.value) == "There is no optimizer 'adm'. Did you mean 'adam'?"
+
+
+def test_groups_by_name_are_saved_as_they_are_now():
+    optimizer = MultiOptimizer({"default": "sgd"}, default="adam", name="two")
+    optimizer.learning_rate = 0.0005
+    registries = {"optimizer": optimizers.registry}
+    again = deserialize(serialize(optimizer, registries), registries, {})
+    assert repr(again) == repr(optimizer) == (
+        "MultiOptimizer(optimizers={'default': SGD(learning_rate=0.005)}, default=Adam(learning_rate=0.0005), "
+        "name='two')")
+
+
+def test_a_group_may_be_frozen():
+    frozen = {"dense": {"bias": start()["dense"]["bias"]}}
+    trained = {"dense": {"kernel": start()["dense"]["kernel"]}}
+    optimizer = MultiOptimizer({"bias": Adam(0.1)}, default=SGD(0.5))
+    state = optimizer.init_beside(trained, frozen)
+    moved, _ = optimizer.update(trained, state, trained)
+    assert_equal_trees(moved, jax.tree.map(lambda leaf: leaf / 2, trained))
+    with pytest.raises(SettingError) as error:
+        MultiOptimizer({"encoder": SGD()}, default=SGD()).init_beside(trained, frozen)
+    assert str(error.value) == (
+        "MultiOptimizer: no weight is left for the pattern 'encoder'. The paths of the weights are 'dense/bias', "
+        "'dense/kernel'; the first pattern that a path contains decides.")
 
 
 def test_lbfgs_reaches_what_first_order_methods_do_not():

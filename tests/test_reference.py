@@ -1,11 +1,43 @@
 """The reference page: nothing public is undocumented, and the page is made of the docstrings as they are."""
 import importlib.util
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 
+from chainrule import (
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+)
+
 SCRIPT = Path(__file__).parents[1] / "docs" / "make_reference.py"
+FAMILIES = {"activations": activations, "constraints": constraints, "initializers": initializers, "layers": layers,
+            "losses": losses, "metrics": metrics, "optimizers": optimizers, "regularizers": regularizers,
+            "schedules": schedules}
+
+# These only move, join, count or hand on what they are given: their shapes say all, and there is nobody to cite.
+MECHANICAL = {
+    *(f"layers.{name}" for name in (
+        "Add", "Average", "CategoryEncoding", "CenterCrop", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D",
+        "Dot", "Flatten", "Identity", "Lambda", "Maximum", "Minimum", "Multiply", "Operation", "Permute", "RandomCrop",
+        "RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom", "RepeatVector", "Rescaling",
+        "Reshape", "Resizing", "Subtract", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D",
+        "ZeroPadding2D", "ZeroPadding3D")),
+    "losses.FunctionLoss", "metrics.Mean", "metrics.MeanOf",
+}
+
+# The equation of these is that of another entry, which their text names.
+EQUATION_OF = {f"layers.{name}": name.replace("3D", "2D") for name in (
+    "AveragePooling3D", "Conv3D", "Conv3DTranspose", "MaxPooling3D")}
+
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +69,47 @@ def test_everything_public_has_an_example(entries):
                  and not (inspect.isclass(entry.thing) and issubclass(entry.thing, Exception))]
     assert len(needs_one) > 150
     assert [entry.title for entry in needs_one if ">>> " not in own_docstring(entry)] == []
+
+
+@pytest.fixture(scope="module")
+def catalogue(reference):
+    """The docstring of every entry of every registry."""
+    return {entry.title: own_docstring(entry) for family, module in FAMILIES.items()
+            for entry in reference._registered(family, module.registry)}
+
+
+def has_formula(text: str) -> bool:
+    """Whether it has an indented line, or something between backticks that is more than a name or a number."""
+    return bool(re.search(r"^    \S", text, re.M)) or any(
+        re.search(r"[=<>+*/|~(\[]| - ", quoted) for quoted in re.findall("`([^`]+)`", text))
+
+
+def test_every_entry_has_an_equation(catalogue, reference):
+    missing = []
+    for title, text in catalogue.items():
+        labels = ("", "Shapes") if title in MECHANICAL else ("",)
+        if not any(has_formula(part) for label, part in reference.blocks(text) if label in labels):
+            missing.append(title)
+    assert [title for title in missing if f"`{EQUATION_OF.get(title)}`" not in catalogue[title]] == []
+
+
+def test_every_entry_has_shapes(catalogue):
+    assert [title for title, text in catalogue.items() if "Shapes: " not in text] == []
+
+
+def test_every_entry_has_a_reference_unless_there_is_nobody_to_cite(catalogue):
+    without = [title for title, text in catalogue.items() if not re.search("^Reference: ", text, re.M)]
+    assert [title for title in without if title not in MECHANICAL] == []
+    assert sorted(MECHANICAL - set(catalogue)) == []
+
+
+def test_every_entry_has_an_example_of_its_own(catalogue):
+    assert [title for title, text in catalogue.items() if not re.search(r"^Example:\n    >>> ", text, re.M)] == []
+
+
+def test_references_have_one_heading():
+    package = SCRIPT.parents[1] / "chainrule"
+    assert [path.name for path in package.rglob("*.py") if re.search("^ *Source: ", path.read_text(), re.M)] == []
 
 
 def test_every_setting_of_a_class_is_described(entries, reference):
@@ -76,7 +149,7 @@ def test_parts_of_a_docstring_become_markdown(reference):
             continued.
         b, c: others.
 
-    Source: Somebody, A paper,
+    Reference: Somebody, A paper,
     1999.
 
     Example:

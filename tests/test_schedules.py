@@ -111,6 +111,9 @@ def test_get():
     assert schedules.get(schedule) is schedule
     assert schedules.registry.lookup("cosine_decay_restarts") is CosineRestarts
     assert schedules.CosineDecayRestarts is CosineRestarts
+    assert schedules.LearningRateSchedule is schedules.Schedule
+    restarts = schedules.CosineDecayRestarts(initial_learning_rate=1.0, first_decay_steps=10, name="waves")
+    assert restarts.name == "waves" and restarts(10) == 1
     assert schedules.PiecewiseConstantDecay is PiecewiseConstant
     with pytest.raises(SettingError) as error:
         schedules.get("cosine_decay")

@@ -3,6 +3,7 @@ import importlib
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sympy
@@ -91,6 +92,47 @@ def test_softmax_regression_reads_as_in_textbooks():
     x0, y0 = derivation.symbols["x0"], derivation.symbols["y0"]
     for k in range(3):
         assert derivation.gradients["s/kernel"][0, k] == x0 * (derivation.output[k] - sympy.KroneckerDelta(k, y0))
+
+
+def log_of_sum(log_sum_exp):
+    return lambda y, p: (log_sum_exp(p) - y.ravel()[0]) ** 2
+
+
+@pytest.mark.parametrize(("body", "loss", "y", "engine_loss"), [
+    ([Dense(2)], losses.BinaryCrossentropy(from_logits=True), [0.0, 1.0], None),
+    ([Dense(2)], losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), [0.0, 1.0], None),
+    ([Dense(3)], losses.SparseCategoricalCrossentropy(from_logits=True), 1, None),
+    ([Dense(3)], losses.CategoricalCrossentropy(from_logits=True), ONE_HOT, None),
+    ([Dense(3, "sigmoid"), Dense(2, "softmax")], "mse", [0.2, 0.4], None),
+    ([Dense(3, "softplus"), Dense(2, "log_softmax")], "mse", [0.2, 0.4], None),
+    ([Dense(3, "silu"), Dense(2, "log_sigmoid")], "mse", [0.2, 0.4], None),
+    ([Dense(3, "elu"), Dense(2, "tanh")], "mse", [0.2, 0.4], None),
+    ([Dense(2)], log_of_sum(lambda p: sympy.log(2 * sympy.exp(p[0]) + 3 * sympy.exp(p[1]))), [0.2, 0.4],
+     log_of_sum(lambda p: jnp.logaddexp(np.log(2) + p[:, 0], np.log(3) + p[:, 1]))),
+])
+@pytest.mark.parametrize("size", [30.0, 1e3, 1e5])
+def test_large_scores_do_not_overflow(body, loss, y, engine_loss, size):
+    for x in (np.array([size, -size / 3]), np.array([-size, size / 7])):
+        with np.errstate(all="raise", under="ignore"):
+            check(network(*body), loss, y, engine_loss, x)
+
+
+@pytest.mark.parametrize(("activation", "loss"), [
+    ("sigmoid", losses.BinaryCrossentropy), ("softmax", losses.SparseCategoricalCrossentropy),
+    ("softmax", losses.CategoricalCrossentropy)])
+def test_probabilities_are_computed_from_scores(activation, loss):
+    code = symbolic.derive(network(Dense(3, activation)), loss()).numpy_code()
+    assert code == symbolic.derive(network(Dense(3)), loss(from_logits=True)).numpy_code()
+
+
+def test_how_large_scores_are_computed():
+    derivation = symbolic.derive(network(Dense(1, "sigmoid", use_bias=False, name="unit"), inputs=1), "bce")
+    assert str(derivation) == (
+        "loss = -unit_kernel*x0*y0 + log(exp(unit_kernel*x0) + 1)\n"
+        "d loss / d unit/kernel = x0*(-y0 + 1/(1 + exp(-unit_kernel*x0)))")
+    code = derivation.numpy_code()
+    assert "loss = -t0*y0 + np.logaddexp(0, t0)\n" in code and "x0*(-y0 + np.exp(-np.logaddexp(0, -t0)))" in code
+    assert derivation.evaluate([1000.0], 0.0, {"unit": {"kernel": [[1.0]]}})[0] == 1000
 
 
 def test_gradients_are_those_of_sympy():

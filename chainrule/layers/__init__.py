@@ -1,6 +1,7 @@
 """Layers: what networks are made of."""
 from chainrule.configuration import Registry
 from chainrule.layers.activation import ELU, GELU, SELU, Activation, LeakyReLU, PReLU, ReLU, RReLU, Softmax
+from chainrule.layers.attention import AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention
 from chainrule.layers.augmentation import (
     CenterCrop,
     RandomCrop,
@@ -11,6 +12,7 @@ from chainrule.layers.augmentation import (
     RandomZoom,
 )
 from chainrule.layers.base import Layer
+from chainrule.layers.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from chainrule.layers.check import LayerReport, check_layer
 from chainrule.layers.colour import RandomBrightness, RandomContrast, RandomErasing, RandomNoise, RandomSaturation
 from chainrule.layers.convolution import (
@@ -26,6 +28,7 @@ from chainrule.layers.convolution import (
     SeparableConv2D,
 )
 from chainrule.layers.dense import Bilinear, Dense, EinsumDense, Maxout
+from chainrule.layers.embedding import Embedding
 from chainrule.layers.merging import (
     Add,
     Average,
@@ -59,7 +62,14 @@ from chainrule.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from chainrule.layers.positions import (
+    PositionEmbedding,
+    RotaryEmbedding,
+    SinePositionEncoding,
+    TokenAndPositionEmbedding,
+)
 from chainrule.layers.preprocessing import CategoryEncoding, Discretization, Hashing, Normalization
+from chainrule.layers.recurrent import GRU, LSTM, RNN, Bidirectional, Masking, SimpleRNN, TimeDistributed
 from chainrule.layers.regularisation import (
     ActivityRegularization,
     AlphaDropout,
@@ -84,11 +94,16 @@ from chainrule.layers.resizing import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from chainrule.layers.transformer import TransformerBlock
 
 AvgPool2D, GlobalAvgPool2D = AveragePooling2D, GlobalAveragePooling2D  # the short names that Keras has too
 MaxPool2D, GlobalMaxPool2D = MaxPooling2D, GlobalMaxPooling2D
 
 registry = Registry("layer", [
+    AdditiveAttention, Attention, Embedding, GroupQueryAttention, MultiHeadAttention, PositionEmbedding,
+    RotaryEmbedding, SinePositionEncoding, TokenAndPositionEmbedding, TransformerBlock,
+    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, Masking, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
+    TimeDistributed,
     Activation, ActivityRegularization, Add, AlphaDropout, Average, AveragePooling1D, AveragePooling2D,
     AveragePooling3D, BatchNormalization, Bilinear, CategoryEncoding, CenterCrop, Concatenate, Conv1D, Conv1DTranspose,
     Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, CutMix, Dense,

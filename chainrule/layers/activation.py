@@ -12,10 +12,14 @@ from chainrule.ops import random
 
 
 class Activation(Layer):
-    """An activation function as a layer: `y = activation(x)`, any shape.
+    """An activation function as a layer: `y = activation(x)`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         activation: a name (`"relu"`, `"softmax"`, ...) or a function on arrays.
+
+    Reference: Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.3.
 
     Example:
         >>> import numpy as np
@@ -41,7 +45,7 @@ class ReLU(Layer):
         y = x                                where threshold < x < max_value
         y = negative_slope * (x - threshold) elsewhere
 
-    Any shape.
+    Shapes: any; the output has that of the input.
 
     Args:
         max_value: the ceiling; none by default.
@@ -79,7 +83,7 @@ class LeakyReLU(Layer):
 
         y = x where x > 0, negative_slope * x elsewhere
 
-    Any shape.
+    Shapes: any; the output has that of the input.
 
     Args:
         negative_slope: the slope below 0.
@@ -153,7 +157,7 @@ class RReLU(Layer):
 
         y = x where x > 0, a * x elsewhere,   a ~ Uniform(lower, upper) in training, (lower + upper) / 2 outside
 
-    Any shape.
+    Shapes: any; the output has that of the input.
 
     Args:
         lower, upper: the range of slopes.
@@ -187,9 +191,11 @@ class RReLU(Layer):
 
 
 class ELU(Layer):
-    """The exponential linear unit, any shape.
+    """The exponential linear unit.
 
         y = x where x > 0, alpha * (exp(x) - 1) elsewhere
+
+    Shapes: any; the output has that of the input.
 
     Args:
         alpha: the value approached at minus infinity, negated.
@@ -211,9 +217,11 @@ class ELU(Layer):
 
 
 class SELU(Layer):
-    """The self-normalising exponential linear unit, any shape.
+    """The self-normalising exponential linear unit.
 
         y = 1.0507 * x where x > 0, 1.0507 * 1.67326 * (exp(x) - 1) elsewhere
+
+    Shapes: any; the output has that of the input.
 
     Reference: Klambauer et al., Self-Normalizing Neural Networks (2017).
 
@@ -230,7 +238,9 @@ class SELU(Layer):
 
 
 class GELU(Layer):
-    """The Gaussian error linear unit, `y = x * P(X <= x)` for a standard normal `X`; any shape.
+    """The Gaussian error linear unit, `y = x * P(X <= x)` for a standard normal `X`.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         approximate: whether `tanh` stands in for the error function.
@@ -256,10 +266,14 @@ class Softmax(Layer):
 
         y[i] = exp(x[i]) / sum over j of exp(x[j])
 
-    Where a mask is given, its entries that are `False` get a share of 0. Any shape.
+    Where a mask is given, its entries that are `False` get a share of 0.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         axis: the axis, or a list of axes.
+
+    Reference: Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs (1990).
 
     Example:
         >>> import numpy as np

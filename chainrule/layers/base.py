@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import activations, constraints, initializers, regularizers
-from chainrule.configuration import Configurable, snake_case
+from chainrule.configuration import Configurable, setting_names, snake_case
 from chainrule.errors import NotReadyError, SettingError, ShapeError, format_shape
 from chainrule.layers.binding import (
     Call,
@@ -39,6 +39,7 @@ from chainrule.layers.binding import (
     walk,
 )
 from chainrule.layers.symbol import Symbol, contains_symbol, record
+from chainrule.precision import POLICIES
 
 
 @dataclasses.dataclass
@@ -75,8 +76,9 @@ class Layer(Configurable):
     Args:
         name: what the layer is called in its network; made from the class name where it is left out.
         trainable: whether training changes its weights (`layer.trainable = False` freezes them).
-        input_shape: the shape of one row of input, for the first layer of a `Sequential`: `Dense(8, input_shape=(4,))`.
-        dtype: unused by most layers; the precision of a network is set on the network.
+        input_shape: the shape of one row of input, for the first layer of a `Sequential`: `Dense(8, input_shape=(4,))`;
+            `input_dim=4` says the same.
+        dtype: the precision, where it is said again what the network has; it is set on the network.
         activity_regularizer: a penalty on the output, divided by the rows and added to the loss.
 
     Example:
@@ -94,6 +96,7 @@ class Layer(Configurable):
 
     kind = "layer"
     supports_masking = False  # whether a mask that comes with the input goes on to the output
+    has_own_dtype = False  # whether `dtype` is something else than the precision of the network
     mixes_targets = False  # whether it mixes rows in training, and tells the loss by `self._bound.mix_targets`
 
     name: str | None = field(default=None, kw_only=True)
@@ -135,6 +138,10 @@ class Layer(Configurable):
             constraint: a projection applied after each update.
             name: by default the attribute it is kept in.
         """
+        if isinstance(shape, str):
+            raise SettingError(
+                f"{_sentence(self.describe())} calls add_weight({shape!r}, ...), but the shape comes first: "
+                f"add_weight(shape, initializer, name={shape!r}).")
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         for size in shape:
             if not isinstance(size, (int, np.integer)) or size < 0:
@@ -266,11 +273,36 @@ class Layer(Configurable):
         """The call that this copy is bound to; `None` on the layer itself."""
         return self.__dict__.get("_call")
 
+    @classmethod
+    def _read_settings(cls, settings):
+        if "batch_input_shape" in settings and "batch_input_shape" not in setting_names(cls):
+            shape = settings["batch_input_shape"]
+            raise SettingError(
+                f"{cls.__name__}: batch_input_shape={shape!r} is input_shape here, without the batch axis"
+                f"{f': input_shape={tuple(shape[1:])}' if isinstance(shape, (tuple, list)) else ''}.")
+        if "input_dim" not in settings or "input_dim" in setting_names(cls):
+            return settings
+        if settings.get("input_shape") is not None:
+            raise SettingError(
+                f"{cls.__name__}: input_dim={settings['input_dim']!r} and input_shape={settings['input_shape']!r} say "
+                f"the same in two ways. Leave one of them out.")
+        rest = {name: value for name, value in settings.items() if name != "input_dim"}
+        return rest if settings["input_dim"] is None else rest | {"input_shape": (settings["input_dim"],)}
+
+    def check_precision(self, precision: str, path: str) -> None:
+        """Raise where the layer has another precision than the network that it is in."""
+        if not self.has_own_dtype and self.dtype not in (None, "float32", precision):
+            raise SettingError(
+                f"{_sentence(self.describe(path))} has dtype={self.dtype!r} in a network of {precision!r}. All layers "
+                f"have the precision of the network, set where it is made: Model(..., dtype={self.dtype!r}).")
+
     def __setattr__(self, name, value):
         bound = self.__dict__.get("_call")
         if bound is not None:
             bound.assign(self, name, value)
             return
+        if name == "dtype" and not self.has_own_dtype and value is not None:
+            value = _read_precision(self, value)
         if name == "activity_regularizer" and value is not None:
             value = regularizers.get(value)
         super().__setattr__(name, value)
@@ -351,6 +383,17 @@ def _leaves(name: str, value) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(f"{name}_{key}", item)
+
+
+def _read_precision(layer: Layer, dtype) -> str:
+    """The name of a precision, however it is written."""
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    if name not in POLICIES:
+        raise SettingError(
+            f"{type(layer).__name__}: `dtype` is the precision of the network, 'float32' or 'float64', which is set "
+            f"where the network is made: Model(..., dtype=...); got {name!r}. What data are converted to is said by "
+            f"Input(shape, dtype=...).")
+    return name
 
 
 def default_name(layer: Layer) -> str:

@@ -102,6 +102,17 @@ class Call:
         except (TypeError, ValueError) as error:
             if not getattr(error, "__notes__", None):
                 error.add_note(f"This happened in {layer.describe(path)}, called on {describe_arrays(inputs)}.")
+                if "key" in options and options["key"] is None and "PRNG key" in str(error):
+                    error.add_note(
+                        "Its `call` draws from `key`, and there is none: outside of training none is given. Draw "
+                        "where key is not None, or hand one in: model.apply(weights, state, x, key=...).")
+            raise
+        except AttributeError as error:
+            if "assign" in str(error):
+                raise SettingError(
+                    f"`call` of {layer.describe(path)} calls `assign` on an array. State is assigned by its name: "
+                    f"self.n = self.n + 1, after self.n = self.add_weight(..., trainable=False) in `build`."
+                ) from error
             raise
         finally:
             self.training = around
@@ -109,7 +120,7 @@ class Call:
             self.set_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
         charged = bound.activity_penalty()
         if charged is not None:
-            self.losses.append(self._activity_penalty(charged, outputs))
+            self.losses += [self._activity_penalty(charged, leaf) for leaf in jax.tree.leaves(outputs)]
         if self.observe is not None:
             self.observe(path, bound, outputs)
         return outputs
@@ -193,6 +204,8 @@ class Call:
         path = self.path(layer)
         own_weights, own_state = lookup(self.weights, path), lookup(self.state, path)
         prefix = f"{path}/" if path else ""
+        if not self.declaring:
+            layer.check_precision(self.dtype, path)
 
         def value(weight):
             if self.declaring:
@@ -399,14 +412,14 @@ def replace_arrays(entries, weights, state, arrays, owner: str):
     return weights, state
 
 
-def evaluate_eagerly(layer, inputs: tuple, options: dict):
+def evaluate_eagerly(layer, inputs: tuple, options: dict, dtype: str = "float32"):
     """Call a layer on arrays with the weights of its store, making them where there are none."""
     key, training = options.pop("key", None), bool(options.pop("training", False))
     inputs = jax.tree.map(jnp.asarray, inputs)
     build_from_arrays(layer, inputs)
     _check_is_held(layer, inputs)
-    weights, state = held_variables(layer)
-    return apply(layer, weights, state, inputs, options, key=key, training=training)[0]
+    weights, state = held_variables(layer, dtype=dtype)
+    return apply(layer, weights, state, inputs, options, key=key, training=training, dtype=dtype)[0]
 
 
 def _check_is_held(layer, inputs: tuple) -> None:

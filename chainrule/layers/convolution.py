@@ -215,7 +215,7 @@ class Conv1D(_Convolution):
         y[t, f] = activation(sum over a, c of x[t * strides + a * dilation_rate, c] * kernel[a, c, f] + bias[f])
 
     Shapes: `(batch, steps, channels)` to `(batch, steps', filters)`; kernel `(size, channels / groups, filters)`, bias
-    `(filters,)`. `steps'` is `steps // strides`, rounded up, with `"same"` and `"causal"` padding; with `"valid"` it is
+    `(filters,)`. `steps'` is `steps / strides`, rounded up, with `"same"` and `"causal"` padding; with `"valid"` it is
     `(steps - reach) // strides + 1`, where `reach = (kernel_size - 1) * dilation_rate + 1`.
 
     Args:

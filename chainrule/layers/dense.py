@@ -1,9 +1,11 @@
 """Fully connected layers."""
+import math
 import re
 from typing import Any
 
 import jax.numpy as jnp
 
+from chainrule import initializers
 from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import prepare_activation
 from chainrule.layers.base import Layer
@@ -236,7 +238,8 @@ class EinsumDense(Layer):
             raise ShapeError(
                 f"EinsumDense({self.equation!r}) needs the sizes of {', '.join(unknown)} for its kernel; the input has "
                 f"the shape {format_shape(input_shape)} and `output_shape` is {self.output_shape}.")
-        self.kernel = self.add_weight([sizes[letter] for letter in kernel], self.kernel_initializer,
+        start = _scaled_as_matrix(self.kernel_initializer, kernel, given, sizes)
+        self.kernel = self.add_weight([sizes[letter] for letter in kernel], start,
                                       regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
         if self.bias_axes:
             letters = given.replace(".", "")
@@ -272,6 +275,28 @@ class EinsumDense(Layer):
                 raise ShapeError(f"EinsumDense({self.equation!r}): the axis {letter} has size {known} in the input and "
                                  f"{size} in `output_shape`.")
         return sizes
+
+
+_SCALED_BY_FANS = (initializers.VarianceScaling, initializers.GlorotUniform, initializers.GlorotNormal,
+                   initializers.HeUniform, initializers.HeNormal, initializers.LecunUniform, initializers.LecunNormal)
+
+
+def _scaled_as_matrix(initializer, kernel: str, given: str, sizes):
+    """An initialiser for a kernel of any rank, with the fans of a matrix: letters that are summed, letters that stay.
+
+    By its shape alone the first axes would pass for the window of a convolution.
+    """
+    initializer = initializers.get(initializer)
+    if not isinstance(initializer, _SCALED_BY_FANS):
+        return initializer
+    order = sorted(kernel, key=lambda letter: letter in given)
+    inputs = math.prod(sizes[letter] for letter in kernel if letter not in given)
+
+    def start(key, shape, dtype):
+        matrix = initializers.draw(initializer, key, (inputs, math.prod(shape) // inputs), dtype)
+        return matrix.reshape([sizes[letter] for letter in order]).transpose([order.index(letter) for letter in kernel])
+
+    return start
 
 
 def check_count(layer, setting: str, value) -> None:

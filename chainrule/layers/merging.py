@@ -15,7 +15,7 @@ from chainrule.layers.normalisation import unit_length
 
 
 class _Elementwise(Layer):
-    """Inputs of one shape, or with axes of size 1 that are repeated, made into one entry by entry."""
+    """Inputs of one shape, or with axes of size 1 that are repeated, made into one. One alone stays as it is."""
 
     supports_masking = True
 
@@ -27,7 +27,9 @@ class _Elementwise(Layer):
 
 
 class Add(_Elementwise):
-    """The sum of the inputs: `y = x1 + x2 + ...`, a list of arrays of one shape (axes of size 1 are repeated).
+    """The sum of the inputs: `y = x1 + x2 + ...`; axes of size 1 are repeated.
+
+    Shapes: a list of arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -40,7 +42,9 @@ class Add(_Elementwise):
 
 
 class Subtract(_Elementwise):
-    """The difference of two inputs: `y = x1 - x2`, a list of two arrays of one shape (axes of size 1 are repeated).
+    """The difference of two inputs: `y = x1 - x2`; axes of size 1 are repeated.
+
+    Shapes: a list of two arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -56,7 +60,9 @@ class Subtract(_Elementwise):
 
 
 class Multiply(_Elementwise):
-    """The product of the inputs: `y = x1 * x2 * ...`, a list of arrays of one shape (axes of size 1 are repeated).
+    """The product of the inputs: `y = x1 * x2 * ...`; axes of size 1 are repeated.
+
+    Shapes: a list of arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -69,7 +75,9 @@ class Multiply(_Elementwise):
 
 
 class Average(_Elementwise):
-    """The mean of the inputs: `y = (x1 + ...) / count`, a list of arrays of one shape (axes of size 1 are repeated).
+    """The mean of the inputs: `y = (x1 + ...) / count`; axes of size 1 are repeated.
+
+    Shapes: a list of arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -82,7 +90,9 @@ class Average(_Elementwise):
 
 
 class Maximum(_Elementwise):
-    """The largest of the inputs: `y = max(x1, x2, ...)`, a list of arrays of one shape (axes of size 1 are repeated).
+    """The largest of the inputs: `y = max(x1, x2, ...)`; axes of size 1 are repeated.
+
+    Shapes: a list of arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -95,7 +105,9 @@ class Maximum(_Elementwise):
 
 
 class Minimum(_Elementwise):
-    """The smallest of the inputs: `y = min(x1, x2, ...)`, a list of arrays of one shape (axes of size 1 are repeated).
+    """The smallest of the inputs: `y = min(x1, x2, ...)`; axes of size 1 are repeated.
+
+    Shapes: a list of arrays that are alike, `(batch, ...)`, to the same.
 
     Example:
         >>> import numpy as np
@@ -108,7 +120,9 @@ class Minimum(_Elementwise):
 
 
 class Concatenate(Layer):
-    """The inputs one behind another along an axis: `(batch, a)` and `(batch, b)` to `(batch, a + b)`.
+    """The inputs one behind another along an axis: `y = [x1, x2, ...]`.
+
+    Shapes: a list of `(batch, ..., a)` and `(batch, ..., b)` to `(batch, ..., a + b)`.
 
     Args:
         axis: the axis along which they may differ, and are joined.
@@ -124,7 +138,7 @@ class Concatenate(Layer):
     supports_masking = True
 
     def build(self, input_shape):
-        shapes = input_shapes(self, input_shape, at_least=1)
+        shapes = input_shapes(self, input_shape)
         axis = row_axis(self, "axis", self.axis, shapes[0])
         for index, shape in enumerate(shapes):
             others = [(size, wanted) for place, (size, wanted) in enumerate(zip(shape, shapes[0], strict=False))
@@ -248,9 +262,7 @@ class Operation(Layer):
         return _OPERATORS[self.operator](*operands)
 
     def compute_mask(self, inputs, mask):
-        if self.operator in ("getitem", "matmul"):
-            return None
-        return either(mask) if isinstance(mask, list) else mask
+        return None if self.operator in ("getitem", "matmul") else either(mask)
 
     @property
     def default_name(self) -> str:
@@ -295,14 +307,14 @@ def _index(plain):
     return Ellipsis if plain == "..." else plain
 
 
-def input_shapes(layer, input_shape, exactly: int | None = None, at_least: int = 2) -> list[tuple]:
+def input_shapes(layer, input_shape, exactly: int | None = None) -> list[tuple]:
     """The shapes of several inputs; an error where the layer was called on one."""
     several = isinstance(input_shape, (list, tuple)) and all(isinstance(shape, (list, tuple)) for shape in input_shape)
-    wanted = f"{exactly} inputs" if exactly else f"at least {at_least} input{'s' * (at_least != 1)}"
+    wanted = f"{exactly} inputs" if exactly else "inputs"
     if not several:
         raise ShapeError(f"{type(layer).__name__} takes a list of {wanted}; got one, of shape "
                          f"{format_shape(input_shape)}. Write {type(layer).__name__}(...)([x1, x2]).")
-    if len(input_shape) < (exactly or at_least) or (exactly and len(input_shape) > exactly):
+    if not input_shape or (exactly and len(input_shape) != exactly):
         raise ShapeError(f"{type(layer).__name__} takes a list of {wanted}; got {len(input_shape)}.")
     return [tuple(shape) for shape in input_shape]
 
@@ -321,6 +333,8 @@ def check_alike(layer, shapes) -> None:
 
 def either(masks):
     """The mask of a combination: real where any of the inputs is; none where an input has none."""
-    if not isinstance(masks, (list, tuple)) or any(mask is None for mask in masks):
+    if not isinstance(masks, (list, tuple)):
+        return masks
+    if any(mask is None for mask in masks):
         return None
     return functools.reduce(jnp.logical_or, masks)

@@ -258,10 +258,14 @@ class GroupNormalization(Layer):
 
 
 class UnitNormalization(Layer):
-    """Each row at length 1: `y = x / sqrt(sum(x ** 2))`; a row of zeros stays one. Any shape.
+    """Each row at length 1: `y = x / sqrt(sum(x ** 2))`; a row of zeros stays one.
+
+    Shapes: any; the output has that of the input.
 
     Args:
         axis: the axis or axes over which the sum is taken.
+
+    Reference: Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008), section 6.3.1.
 
     Example:
         >>> import numpy as np

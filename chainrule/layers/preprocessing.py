@@ -28,6 +28,8 @@ class Normalization(Layer):
         mean, variance: the statistics, where they are known: numbers or arrays.
         invert: whether to go back from normalised values.
 
+    Reference: LeCun, Bottou, Orr and Müller, Efficient BackProp (1998), section 4.3.
+
     Example:
         >>> import numpy as np
         >>> layer = Normalization()
@@ -120,6 +122,8 @@ class Discretization(Layer):
         bin_boundaries: the boundaries in order, where they are known.
         num_bins: how many bins `adapt` makes.
         output_mode: `"int"`, or `"one_hot"`, `"multi_hot"` or `"count"` to encode the index at once.
+
+    Reference: Dougherty, Kohavi and Sahami, Supervised and Unsupervised Discretization of Continuous Features (1995).
 
     Example:
         >>> import numpy as np

@@ -10,7 +10,9 @@ from chainrule.layers.dense import check_count
 
 
 class Flatten(Layer):
-    """All axes but the batch's as one: `(batch, a, b, c)` to `(batch, a * b * c)`; `(batch,)` to `(batch, 1)`.
+    """All axes but the batch's as one: `y = x.reshape(batch, -1)`.
+
+    Shapes: `(batch, a, b, c)` to `(batch, a * b * c)`; `(batch,)` to `(batch, 1)`.
 
     Example:
         >>> import numpy as np
@@ -23,7 +25,9 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """The entries of each row in another shape: `(batch, ...)` to `(batch, *target_shape)`.
+    """The entries of each row in another shape: `y = x.reshape(batch, *target_shape)`.
+
+    Shapes: `(batch, ...)` to `(batch, *target_shape)`.
 
     Args:
         target_shape: the shape of a row; one size may be -1 and is worked out.
@@ -61,6 +65,8 @@ class Reshape(Layer):
 class Rescaling(Layer):
     """Inputs brought to another range: `y = x * scale + offset`, for pixels `Rescaling(1 / 255)`.
 
+    Shapes: any; the output has that of the input.
+
     Args:
         scale: the factor, a number or one a channel.
         offset: what is added, a number or one a channel.
@@ -82,7 +88,9 @@ class Rescaling(Layer):
 
 
 class Permute(Layer):
-    """The axes of each row in another order: `(batch, a, b)` to `(batch, b, a)` with `dims=(2, 1)`.
+    """The axes of each row in another order: `y = x.transpose(0, *dims)`.
+
+    Shapes: `(batch, a, b)` to `(batch, b, a)` with `dims=(2, 1)`.
 
     Args:
         dims: the axes in their new order, counted from 1 (0 is the batch and stays).
@@ -111,7 +119,9 @@ class Permute(Layer):
 
 
 class RepeatVector(Layer):
-    """Each row repeated: `(batch, features)` to `(batch, n, features)`.
+    """Each row repeated: `y[i, t] = x[i]` for `t` below `n`.
+
+    Shapes: `(batch, features)` to `(batch, n, features)`.
 
     Args:
         n: how often.
@@ -137,7 +147,9 @@ class RepeatVector(Layer):
 
 
 class Identity(Layer):
-    """The input, unchanged: `y = x`, any shape or structure.
+    """The input, unchanged: `y = x`.
+
+    Shapes: any, or any structure of arrays, to the same.
 
     Example:
         >>> import numpy as np
@@ -152,10 +164,12 @@ class Identity(Layer):
 
 
 class Lambda(Layer):
-    """A function of one's own as a layer: `y = function(x, **arguments)`, any shape.
+    """A function of one's own as a layer: `y = function(x, **arguments)`.
 
     The function is made of `jnp` operations and has no weights. A named function is kept in a file by its name, and
     `load_model(path, custom_objects={"f": f})` hands it back; a lambda has no name and cannot be kept.
+
+    Shapes: any, to what the function returns; the batch axis stays first.
 
     Args:
         function: takes the input (an array or a structure of arrays), returns the output.

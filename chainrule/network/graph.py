@@ -16,10 +16,14 @@ class InputLayer(Layer):
 
     Args:
         shape: the shape of one row, `None` for open axes.
+        batch_size: the rows of every batch, where they are fixed.
         dtype: what arrays are converted to on entering; by default the precision of the network.
     """
 
     shape: tuple[int | None, ...] = ()
+    batch_size: int | None = None
+
+    has_own_dtype = True
 
     def call(self, inputs):
         inputs = jnp.asarray(inputs)
@@ -27,18 +31,29 @@ class InputLayer(Layer):
         return inputs if inputs.dtype == wanted else inputs.astype(wanted)
 
 
-def Input(shape, dtype: str | None = None, name: str | None = None) -> Symbol:  # noqa: N802 (Keras's name)
+def Input(shape=None, dtype: str | None = None, name: str | None = None,  # noqa: N802 (Keras's name)
+          batch_size: int | None = None, batch_shape=None) -> Symbol:
     """A symbol for the data of a network.
 
     Args:
         shape: the shape of one row, without the batch axis; `None` for an open axis.
         dtype: what arrays are converted to on entering; by default the precision of the network.
         name: the name of the input, for data given as a dict.
+        batch_size: the rows of every batch, for layers that keep something for each (`LSTM(stateful=True)`).
+        batch_shape: `(batch_size, *shape)`, in the place of both.
 
     Example:
         >>> Input((28, 28, 1)).shape
         (None, 28, 28, 1)
     """
+    if batch_shape is not None:
+        if shape is not None or batch_size is not None:
+            raise SettingError(f"Input takes either batch_shape={batch_shape!r} or shape and batch_size, not both.")
+        batch_size, *shape = batch_shape
+    if shape is None:
+        raise SettingError("Input takes the shape of one row: Input((28, 28, 1)).")
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise SettingError(f"Input: `batch_size` is a positive integer, or None where it is open; got {batch_size!r}.")
     if isinstance(shape, int):
         raise SettingError(f"Input takes the shape of one row as a tuple; got {shape}. Write Input(({shape},)).")
     sizes = tuple(shape)
@@ -46,10 +61,11 @@ def Input(shape, dtype: str | None = None, name: str | None = None) -> Symbol:  
         if size is not None and (not isinstance(size, int) or size < 1):
             raise SettingError(
                 f"Input({sizes}) has an axis of size {size!r}; a size is a positive integer, or None where it is open.")
-    layer = InputLayer(sizes, dtype=dtype, name=name)
+    fixed = {} if batch_size is None else {"batch_size": batch_size}
+    layer = InputLayer(sizes, dtype=dtype, name=name, **fixed)
     node = Node(layer, ((), {}))
-    layer.ensure_built((None, *sizes))
-    node.outputs = Symbol((None, *sizes), dtype, node)
+    layer.ensure_built((batch_size, *sizes))
+    node.outputs = Symbol((batch_size, *sizes), dtype, node)
     return node.outputs
 
 
@@ -189,8 +205,11 @@ class Graph:
     def place_inputs(self, inputs) -> dict[int, Any]:
         """The values by symbol at the start: inputs in the order or by the names of the network's."""
         symbols = jax.tree.leaves(self.inputs)
-        if isinstance(inputs, dict) and not isinstance(self.inputs, dict):
-            by_name = {self.names[id(symbol.node.layer)]: symbol for symbol in symbols}
+        refuse_order(inputs, self.inputs, "x", "input")
+        keys = sorted(self.inputs) if isinstance(self.inputs, dict) else [
+            self.names[id(symbol.node.layer)] for symbol in symbols]
+        if isinstance(inputs, dict) and len(keys) == len(symbols):
+            by_name = dict(zip(keys, symbols, strict=True))
             for name in inputs:
                 if name not in by_name:
                     raise UnknownNameError(f"The network has no input {name!r}. {did_you_mean(name, by_name)}")
@@ -226,7 +245,7 @@ class Graph:
         for name, arguments, options in config["calls"]:
             layer = config["layers"][name]
             if isinstance(layer, InputLayer):
-                symbols.append(Input(layer.shape, layer.dtype, layer.name))
+                symbols.append(Input(layer.shape, layer.dtype, layer.name, layer.batch_size))
             else:
                 symbols += jax.tree.leaves(layer(*resolve(arguments), **resolve(options)))
         return resolve(config["inputs"]), resolve(config["outputs"])
@@ -285,6 +304,14 @@ def name_layers(layers: list[Layer]) -> dict[str, Layer]:
     return named
 
 
+def refuse_order(given, structure, what: str, kind: str) -> None:
+    """Raise where parts are given in an order and the network has them by name: a dict's own order is not kept."""
+    if isinstance(structure, dict) and len(structure) > 1 and isinstance(given, (list, tuple)):
+        names = ", ".join(map(repr, sorted(structure)))
+        raise ShapeError(f"{what} is a {type(given).__name__}, and the network has its {kind}s by name. "
+                         f"Give a dict with the keys {names}.")
+
+
 def check_shape(shape, expected, what: str) -> None:
     """Raise where an array's shape does not fit the declared one; the batch axis is open."""
     fits = len(shape) == len(expected) and all(
@@ -300,5 +327,6 @@ def check_shape(shape, expected, what: str) -> None:
         hint = " Flatten the rows: x.reshape(len(x), -1), or start with a Flatten layer."
     elif len(shape) == len(expected):
         axis = next(axis for axis, size in enumerate(expected) if size not in (None, shape[axis]))
-        hint = f" Axis {axis} holds {shape[axis]} instead of {expected[axis]}."
+        hint = f" Axis {axis} holds {shape[axis]} instead of {expected[axis]}." if axis else (
+            f" The network was made for batches of {expected[0]} rows: give batch_size={expected[0]}, and whole batches.")
     raise ShapeError(f"The input of {what} has shape {format_shape(shape)}; expected {format_shape(expected)}.{hint}")

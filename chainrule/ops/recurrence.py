@@ -178,11 +178,14 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
         raise ShapeError(
             f"A recurrence runs along sequences, (batch, time, features); got {format_shape(inputs.shape)}. Use "
             f"x[..., None] where each step is one number.")
+    if mask is not None:  # whatever stands in a step that does not count, NaN too, is kept out of the gradients
+        mask = jnp.asarray(mask, bool)
+        inputs = jnp.where(mask[..., None], inputs, 0)
     bias, recurrent_bias = (bias[0], bias[1]) if bias is not None and bias.ndim == 2 else (bias, None)
     entering = jnp.moveaxis(inputs, 1, 0) @ kernel  # steps first, as the loop takes them
     entering = entering if bias is None else entering + bias
     states = _start(recurrence, entering, recurrent_kernel, initial_state)
-    real = None if mask is None else jnp.moveaxis(jnp.asarray(mask, bool), 1, 0)[..., None]
+    real = None if mask is None else jnp.moveaxis(mask, 1, 0)[..., None]
     if reverse:
         entering, real = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), (entering, real))
     if recurrence.backward is not None and activation is None and recurrent_activation is None:
@@ -193,6 +196,22 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
                          recurrent_scale)
     last = tuple(state[-1] for state in every) if len(entering) else states
     return jnp.moveaxis(every[0], 0, 1), last
+
+
+def one_step(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, states, *, recurrent_scale=None,
+             activation=None, recurrent_activation=None):
+    """One step of `recur`: inputs `(batch, features)` and the states before it; the tuple of the states after it.
+
+    Example:
+        >>> h, c = one_step(LSTM, jnp.ones((2, 3)), jnp.ones((3, 16)), jnp.ones((4, 16)), None, [jnp.zeros((2, 4))] * 2)
+        >>> h.shape, c.shape
+        ((2, 4), (2, 4))
+    """
+    bias, recurrent_bias = (bias[0], bias[1]) if bias is not None and bias.ndim == 2 else (bias, None)
+    entering = inputs @ kernel if bias is None else inputs @ kernel + bias
+    states = tuple(jnp.asarray(state, entering.dtype) for state in states)
+    multiply = _multiplier(recurrent_kernel, recurrent_bias, recurrent_scale)
+    return recurrence.step(entering, multiply, states, activation or jnp.tanh, recurrent_activation or lax.logistic)[0]
 
 
 def _start(recurrence, entering, recurrent_kernel, initial_state):
@@ -246,14 +265,13 @@ def _walk_backward(recurrence, residuals, d_every):
     def retreat(d_after, at):
         d_outside, saved, before, after, is_real = at
         d_after = jax.tree.map(jnp.add, d_after, d_outside)
-        kept = None
-        if is_real is not None:  # what was kept passes its gradient on; what was computed and dropped has none
-            kept = jax.tree.map(lambda leaf: jnp.where(is_real, 0, leaf), d_after)
-            d_after = jax.tree.map(lambda leaf: jnp.where(is_real, leaf, 0), d_after)
         dx, d_before = recurrence.backward(saved, before, after, d_after)
         through = recurrence.inward(dx, saved) @ recurrent_kernel.T
         d_before = (d_before[0] + (through if scale is None else through * scale), *d_before[1:])
-        return d_before if kept is None else jax.tree.map(jnp.add, d_before, kept), dx
+        if is_real is not None:  # where the states were kept, they pass their gradients on
+            dx = jnp.where(is_real, dx, 0)
+            d_before = jax.tree.map(functools.partial(jnp.where, is_real), d_before, d_after)
+        return d_before, dx
 
     d_states, d_entering = lax.scan(retreat, jax.tree.map(jnp.zeros_like, states),
                                     (d_every, saved, before_every, every, real), reverse=True)

@@ -1,4 +1,7 @@
 """Images read at other places: moved, turned, stretched, sheared. Coordinates count pixels from the top left centre."""
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -75,8 +78,13 @@ def sample(images, rows, columns, *, fill_mode="reflect", fill_value=0.0, interp
     images = jnp.asarray(images)
     _check_images(images)
     check_sampling(fill_mode, interpolation)
+    return _sample(images, jnp.asarray(rows), jnp.asarray(columns), fill_value, fill_mode, interpolation)
+
+
+@functools.partial(jax.jit, static_argnames=("fill_mode", "interpolation"))
+def _sample(images, rows, columns, fill_value, fill_mode, interpolation):
     batch, height, width, channels = images.shape
-    rows, columns = jnp.broadcast_arrays(*(as_floats(jnp.asarray(places)) for places in (rows, columns)))
+    rows, columns = jnp.broadcast_arrays(as_floats(rows), as_floats(columns))
     pixels = as_floats(images)
     flat = pixels.reshape(batch * height * width, channels)
     starts = (jnp.arange(batch, dtype="int32") * (height * width))[:, None, None]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import optax
 
+from chainrule import schedules
 from chainrule.configuration import Registry
 from chainrule.errors import SettingError
 from chainrule.optimizers.adafactor import Adafactor
@@ -22,7 +23,7 @@ from chainrule.optimizers.groups import MultiOptimizer
 
 __all__ = [
     "SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion", "Lamb", "Adafactor", "LBFGS",
-    "MultiOptimizer", "OptaxOptimizer", "Optimizer", "get", "registry",
+    "MultiOptimizer", "OptaxOptimizer", "Optimizer", "get", "registry", "schedules",
 ]
 
 registry = Registry("optimizer", [

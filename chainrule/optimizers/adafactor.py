@@ -20,6 +20,9 @@ class Adafactor(Optimizer):
 
     where rms is the root of the mean square of an array.
 
+    Shapes: a weight `(..., rows, columns)` has a `row` `(..., rows)` and a `column` `(..., columns)`; a weight of fewer
+    axes a `second` of its shape.
+
     Args:
         learning_rate: the largest rate.
         beta_2_decay: how fast the averages lengthen, below 0.

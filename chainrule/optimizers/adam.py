@@ -21,6 +21,8 @@ class Adam(Optimizer):
     With `amsgrad` the largest second moment so far takes the place of the present one. As in Keras, epsilon stands
     beside the uncorrected moment (the paper's epsilon hat), so that early on it weighs more than in PyTorch.
 
+    Shapes: weights of any shape; `first_moment` and `second_moment` have that of their weight.
+
     Args:
         learning_rate: the rate.
         beta_1: how much of the average gradient is kept.
@@ -67,6 +69,8 @@ class AdamW(Adam):
 
         weight = weight - learning_rate * weight_decay * weight        then as in `Adam`
 
+    Shapes: as for `Adam`.
+
     Args:
         learning_rate: the rate.
         weight_decay: the share of a weight that is lost in an update with rate 1.
@@ -94,6 +98,8 @@ class Adamax(Optimizer):
         first_moment = first_moment + (1 - beta_1) * (gradient - first_moment)
         largest      = max(beta_2 * largest, |gradient|)
         weight       = weight - learning_rate / (1 - beta_1 ** t) * first_moment / (largest + epsilon)
+
+    Shapes: weights of any shape; `first_moment` and `largest` have that of their weight.
 
     Args:
         learning_rate: the rate.
@@ -138,6 +144,8 @@ class Nadam(Optimizer):
         weight  = weight - learning_rate * ahead / (sqrt(second_moment / (1 - beta_2 ** t)) + epsilon)
 
     with the moments of `Adam`.
+
+    Shapes: as for `Adam`; `product` is a number.
 
     Args:
         learning_rate: the rate.
@@ -189,6 +197,8 @@ class Lamb(Optimizer):
         weight = weight - learning_rate * |weight| / |step| * step
 
     with the moments of `Adam`, and a ratio of 1 where either norm is 0.
+
+    Shapes: as for `Adam`; the norms are of a whole array.
 
     Args:
         learning_rate: the rate.

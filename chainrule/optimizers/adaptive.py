@@ -17,6 +17,8 @@ class RMSprop(Optimizer):
 
     Without `centered` the first moment is left out.
 
+    Shapes: weights of any shape; the moments and `velocity` have that of their weight.
+
     Args:
         learning_rate: the rate.
         rho: how much of the averages is kept.
@@ -63,6 +65,8 @@ class Adagrad(Optimizer):
         accumulator = accumulator + gradient ** 2
         weight      = weight - learning_rate * gradient / sqrt(accumulator + epsilon)
 
+    Shapes: weights of any shape; `accumulator` has that of its weight.
+
     Args:
         learning_rate: the rate.
         initial_accumulator_value: what the sum starts from.
@@ -102,6 +106,8 @@ class Adadelta(Optimizer):
         step          = gradient * sqrt(square_step + epsilon) / sqrt(second_moment + epsilon)
         square_step   = rho * square_step + (1 - rho) * step ** 2
         weight        = weight - learning_rate * step
+
+    Shapes: weights of any shape; `second_moment` and `square_step` have that of their weight.
 
     Args:
         learning_rate: the rate; the paper's rule is a rate of 1.

@@ -13,6 +13,8 @@ class SGD(Optimizer):
         weight   = weight + velocity                                              plain momentum
         weight   = weight + momentum * velocity - learning_rate * gradient        nesterov
 
+    Shapes: weights of any shape; `velocity` has that of its weight.
+
     Args:
         learning_rate: the rate.
         momentum: how much of the last move is kept; 0 keeps no slot in the state.
@@ -55,6 +57,8 @@ class Lion(Optimizer):
         first_moment = beta_2 * first_moment + (1 - beta_2) * gradient
 
     Good rates are 3 to 10 times smaller than Adam's, good weight decays as many times larger.
+
+    Shapes: weights of any shape; `first_moment` has that of its weight.
 
     Args:
         learning_rate: the rate.

@@ -12,15 +12,28 @@ from chainrule.optimizers.base import Optimizer, flatten_with_paths
 class MultiOptimizer(Optimizer):
     """One optimiser for each group of weights, chosen by the weights' paths: a small rate below, a large one on top.
 
-    The first pattern that a path contains decides; `default` has the rest. Clipping, decay and the other settings of
-    `Optimizer` belong to the members and act on their group alone.
+        weight = optimizers[pattern].update(gradient, weight)   by the first pattern that the weight's path contains
+        weight = default.update(gradient, weight)               where it contains none
+
+    Clipping, decay and the other settings of `Optimizer` belong to the members and act on their group alone. A group
+    may be frozen, and thawed for a later fit.
 
     `learning_rate` is the default's. Setting it to a number scales the other groups' rates in proportion, so that
     callbacks that lower the rate lower all.
 
+    Shapes: weights of any shape, as for the members.
+
     Args:
-        optimizers: regular expressions for paths such as `"encoder/dense_1/kernel"`, and the optimiser of each.
+        optimizers: regular expressions for paths such as `"encoder/dense_1/kernel"`, and the optimiser of each, an
+            object or a name.
         default: the optimiser of all other weights.
+        name: a name of your choice.
+
+    Raises:
+        SettingError: in `init`, no weight is left for a pattern.
+
+    Reference: Howard and Ruder, Universal Language Model Fine-tuning for Text Classification, 2018, section 3.2 (a rate
+    for each layer).
 
     Example:
         >>> from chainrule.optimizers import SGD
@@ -31,14 +44,13 @@ class MultiOptimizer(Optimizer):
         0.875 0.5
     """
 
-    def __init__(self, optimizers: Mapping[str, Optimizer], default: Optimizer):
-        for pattern, optimizer in [*optimizers.items(), ("default", default)]:
-            if not isinstance(optimizer, Optimizer) or optimizer.needs_value:
-                raise SettingError(
-                    f"MultiOptimizer: the optimizer of {pattern!r} must be an object such as Adam(0.001), and not one "
-                    f"that needs the loss of all weights; got {optimizer!r}.")
-        self.optimizers = optimizers
-        self.default = default
+    def __init__(self, optimizers: Mapping[str, Optimizer | str], default: Optimizer | str, name: str | None = None):
+        self.optimizers = {pattern: _member(pattern, optimizer) for pattern, optimizer in optimizers.items()}
+        self.default = _member("default", default)
+        self.name = name
+
+    def get_config(self):
+        return super().get_config() | {"optimizers": self.optimizers, "default": self.default}
 
     @property
     def learning_rate(self):
@@ -70,9 +82,20 @@ class MultiOptimizer(Optimizer):
         return self.default.learning_rate_at(state, hyperparameters)
 
     def init(self, weights) -> dict:
-        groups = self._split(weights)[0]
+        return self.init_beside(weights, {})
+
+    def init_beside(self, weights, frozen) -> dict:
+        groups, frozen_groups = self._split(weights)[0], self._split(frozen)[0]
+        for index, pattern in enumerate(self.optimizers):
+            group, paths = f"group_{index}", [path for part in groups.values() for path in part]
+            if paths and not groups[group] and not frozen_groups[group]:
+                paths += [path for part in frozen_groups.values() for path in part]
+                raise SettingError(
+                    f"MultiOptimizer: no weight is left for the pattern {pattern!r}. The paths of the weights are "
+                    f"{', '.join(repr(path) for path in sorted(paths))}; the first pattern that a path contains "
+                    f"decides.")
         return {"step": jnp.zeros((), jnp.int32)} | {
-            name: optimizer.init(groups[name]) for name, _, optimizer in self._members()}
+            name: optimizer.init_beside(groups[name], frozen_groups[name]) for name, _, optimizer in self._members()}
 
     def update(self, gradients, state, weights, hyperparameters=None, *, value=None, value_fn=None):
         if hyperparameters is None:
@@ -106,9 +129,16 @@ class MultiOptimizer(Optimizer):
         for path, leaf in zip(paths, leaves, strict=True):
             matching = (f"group_{index}" for index, pattern in enumerate(self.optimizers) if re.search(pattern, path))
             parts[next(matching, "default")][path] = leaf
-        for index, pattern in enumerate(self.optimizers):
-            if paths and not parts[f"group_{index}"]:
-                raise SettingError(
-                    f"MultiOptimizer: no weight is left for the pattern {pattern!r}. The paths of the weights are "
-                    f"{', '.join(repr(path) for path in paths)}; the first pattern that a path contains decides.")
         return parts, lambda moved: tree.unflatten([moved[path] for path in paths])
+
+
+def _member(pattern: str, given: Optimizer | str) -> Optimizer:
+    """The optimiser of a group, checked."""
+    from chainrule.optimizers import get  # here, because the catalogue lists `MultiOptimizer`
+
+    optimizer = get(given) if isinstance(given, str) else given
+    if not isinstance(optimizer, Optimizer) or optimizer.needs_value:
+        raise SettingError(
+            f"MultiOptimizer: the optimizer of {pattern!r} must be a name or an object such as Adam(0.001), and not "
+            f"one that needs the loss of all weights; got {given!r}.")
+    return optimizer

@@ -11,6 +11,7 @@ from chainrule import losses
 from chainrule.errors import DataError, NotReadyError, SettingError, ShapeError, format_shape
 from chainrule.layers.binding import Tree, branch, lookup, walk
 from chainrule.models import Model
+from chainrule.symbolic.formulas import without_overflow
 from chainrule.symbolic.names import (
     LatexSource,
     NumpySource,
@@ -149,7 +150,7 @@ class Derivation:
         """The source of a NumPy function `loss_and_gradients(x, y, weights)` for one example.
 
         It takes weights and returns gradients as nested dicts by layer and weight, as `model.variables()` has them.
-        What several formulas share is computed once.
+        What several formulas share is computed once, and exponentials so that they do not overflow.
 
         Example:
             >>> from chainrule.layers import Dense
@@ -175,7 +176,7 @@ class Derivation:
             <BLANKLINE>
         """
         printer = NumpySource()
-        shared, (loss, *gradients) = self._shared
+        shared, (loss, *gradients) = self._computed
         lines = [unpacked(self._example, "x"), unpacked(self._targets, "y")]
         if self._loss_function.target_kind == "signs":
             lines += [f"{target} = -1 if {target} == 0 else {target}" for target in self._targets]
@@ -223,7 +224,7 @@ class Derivation:
             values += _numbers(f"weights {path}", held[name], shape)
         weights = [symbol for entries in self._weights.values() for symbol in entries]
         filled = dict(zip([*self._example, *self._targets, *weights], values, strict=True))
-        shared, formulas = self._shared
+        shared, formulas = self._computed
         for symbol, part in shared:
             filled[symbol] = part.xreplace(filled).evalf()
         loss, *computed = (float(formula.xreplace(filled).evalf()) for formula in formulas)
@@ -242,7 +243,13 @@ class Derivation:
     @functools.cached_property
     def _shared(self) -> tuple[list, list]:
         """What several formulas have in common, by symbols of its own, and the formulas in terms of these."""
-        return sympy.cse(self._formulas, symbols=sympy.numbered_symbols("t", real=True))
+        return _sharing(self._formulas)
+
+    @functools.cached_property
+    def _computed(self) -> tuple[list, list]:
+        """As `_shared`, in the form that numbers are computed by."""
+        with distribute(False):
+            return _sharing([without_overflow(formula) for formula in self._formulas])
 
     def _parts(self, abbreviate: bool | None = None) -> tuple[list, list]:
         """The formulas as `_shared` has them or as they are; by default as they are where that can be read."""
@@ -295,6 +302,11 @@ def _shaped(entries, shape: tuple[int, ...]):
     if len(entries) == 1:
         return entries[0]
     return sympy.ImmutableMatrix(*(shape if len(shape) == 2 else (shape[0], 1)), list(entries))
+
+
+def _sharing(formulas: list) -> tuple[list, list]:
+    """What several formulas have in common, by symbols of its own, and the formulas in terms of these."""
+    return sympy.cse(formulas, symbols=sympy.numbered_symbols("t", real=True))
 
 
 def _length(expression, known: dict) -> int:

@@ -75,6 +75,66 @@ def written_out(expression):
     return expression.replace(lambda part: isinstance(part, _Primitive), lambda part: part.written_out())
 
 
+# The same formulas for numbers of any size
+
+
+class LogSumExp(sympy.Function):
+    """`log(sum over j of exp(z[j]))` as a function that does not overflow; printed as source, never shown."""
+
+    is_real = True
+
+    @classmethod
+    def eval(cls, *exponents):
+        if not all(exponent.is_number for exponent in exponents):
+            return None
+        largest = max(exponent.evalf() for exponent in exponents)
+        return largest + sympy.log(sum(sympy.exp(exponent.evalf() - largest) for exponent in exponents))
+
+
+def without_overflow(expression):
+    """A formula in which no exponential grows beyond what comes out of it.
+
+        log(sum over j of exp(z[j]))         =  LogSumExp(z)
+        exp(a) / (sum over j of exp(z[j]))   =  exp(a - LogSumExp(z))        a sigmoid: 1 / (1 + exp(-z))
+
+    Such a sum is written with the largest `z[j]` taken out where it is computed; `LogSumExp` does so.
+    """
+    expression = expression.replace(_divides_or_is_logarithm, _by_log_sum_exp)
+    return expression.replace(lambda part: part.is_Mul and part.has(sympy.exp), _in_one_exponential)
+
+
+def _divides_or_is_logarithm(part) -> bool:
+    inner = part.args[0] if isinstance(part, sympy.log) else part.base if _is_divisor(part) else None
+    return inner is not None and _exponents(inner) is not None
+
+
+def _is_divisor(part) -> bool:
+    return isinstance(part, sympy.Pow) and bool(part.exp.is_negative) and part.exp.is_Number
+
+
+def _by_log_sum_exp(part):
+    exponents = _exponents(part.args[0])
+    logarithm = exponents[0] if len(exponents) == 1 else LogSumExp(*sympy.ordered(exponents))
+    return logarithm if isinstance(part, sympy.log) else sympy.exp(part.exp * logarithm)
+
+
+def _in_one_exponential(product):
+    powers = [factor for factor in product.args if isinstance(factor, sympy.exp)]
+    others = [factor for factor in product.args if not isinstance(factor, sympy.exp)]
+    return sympy.Mul(*others, sympy.exp(sum(power.args[0] for power in powers))) if powers else product
+
+
+def _exponents(total) -> list | None:
+    """The `z[j]` of a sum of exponentials, `1` being that of 0; `None` where there is anything else in it."""
+    exponents = []
+    for term in sympy.Add.make_args(total):
+        factor, rest = term.as_coeff_Mul()
+        if not factor.is_positive or not (rest == 1 or isinstance(rest, sympy.exp)):
+            return None
+        exponents.append(sympy.log(factor) + (0 if rest == 1 else rest.args[0]))
+    return exponents if total.has(sympy.exp) else None
+
+
 # Activations
 
 

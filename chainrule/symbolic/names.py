@@ -55,6 +55,11 @@ class NumpySource(PythonCodePrinter):
     def _print_function(self, expression):
         return f"np.{type(expression).__name__}({self.stringify(expression.args, ', ')})"
 
+    def _print_LogSumExp(self, expression):
+        if len(expression.args) == 2:
+            return f"np.logaddexp({self.stringify(expression.args, ', ')})"
+        return f"np.logaddexp.reduce([{self.stringify(expression.args, ', ')}])"
+
     _print_exp = _print_log = _print_tanh = _print_sign = _print_function
 
 

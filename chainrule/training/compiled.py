@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from chainrule import losses, metrics, optimizers
 from chainrule.errors import SettingError, UnknownNameError, did_you_mean
 from chainrule.layers.binding import ArraySpec
+from chainrule.network.graph import refuse_order
 from chainrule.training.objective import Objective, Output
 
 
@@ -34,6 +35,10 @@ class Compiled:
                   dtype: str) -> Objective:
         """Loss and metrics for outputs of these names and shapes and targets of these shapes."""
         several = len(names) > 1
+        for what in ("loss", "loss_weights"):
+            refuse_order(getattr(self, what), network._output_structure, what, "output")
+        if isinstance(self.metrics, (list, tuple)) and any(isinstance(item, (list, tuple)) for item in self.metrics):
+            refuse_order(self.metrics, network._output_structure, "metrics", "output")
         by_output = {
             "loss": self._by_name(self.loss, names, "loss"),
             "loss_weights": self._by_name(self.loss_weights, names, "loss_weights"),

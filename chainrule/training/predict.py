@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from chainrule.layers.binding import Tree, apply
+from chainrule.layers.binding import Tree, apply, walk
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective
 
@@ -66,19 +66,27 @@ class Predictor:
 
     Attributes:
         batch_size: how many rows at a time suit the network.
+        goes_on: whether a batch begins with the state that the one before ended with, as stateful layers say.
     """
 
     def __init__(self, network, dtype: str, batch_size: int):
         self.batch_size = batch_size
-        self.compiled = jax.jit(lambda weights, state, x: apply(network, weights, state, (x,), dtype=dtype)[0])
+        self.fixed = fixed_batch_size(network)
+        self.goes_on = any(getattr(layer, "stateful", False) for _, layer in walk(network))
 
-    def __call__(self, weights: Tree, state: Tree, x) -> Any:
-        """The outputs for one batch, as NumPy arrays."""
+        def evaluate(weights, state, x):
+            outputs, call = apply(network, weights, state, (x,), dtype=dtype)
+            return outputs, call.new_state if self.goes_on else None
+
+        self.compiled = jax.jit(evaluate)
+
+    def __call__(self, weights: Tree, state: Tree, x) -> tuple[Any, Tree]:
+        """The outputs for one batch, as NumPy arrays, and the state for the next."""
         count = len(jax.tree.leaves(x)[0])
-        rows = bucket(count)
+        rows = bucket(count) if self.fixed is None else count
         padded = x if rows == count else jax.tree.map(lambda leaf: _padded(leaf, rows), x)
-        outputs = self.compiled(weights, state, padded)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs)
+        outputs, new_state = self.compiled(weights, state, padded)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs), new_state if self.goes_on else state
 
 
 def bucket(count: int) -> int:
@@ -92,11 +100,20 @@ def _padded(array: np.ndarray, rows: int) -> np.ndarray:
     return array if not missing else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
 
+def fixed_batch_size(model) -> int | None:
+    """The rows that every batch must have, as an `Input(batch_size=...)` says; `None` where they are open."""
+    graph = model.__dict__.get("_graph")
+    symbols = [] if graph is None else jax.tree.leaves(graph.inputs)
+    return next((symbol.shape[0] for symbol in symbols if symbol.shape[0] is not None), None)
+
+
 def default_batch_size(model) -> int:
     """Rows of a batch whose largest activation stays small: a power of two from 32 to 4096."""
     graph = model.__dict__.get("_graph")
     if graph is None:
         return 32
+    if (fixed := fixed_batch_size(model)) is not None:
+        return fixed
     largest = max(int(np.prod([size or 128 for size in symbol.shape[1:]]))
                   for node in graph.nodes for symbol in jax.tree.leaves(node.outputs))
     fitting = max(ACTIVATION_ENTRIES // max(largest, 1), 1)

@@ -12,9 +12,16 @@ import numpy as np
 
 from chainrule.data import arrays
 from chainrule.data.source import Source
-from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameError, did_you_mean
+from chainrule.errors import (
+    ChainruleError,
+    DataError,
+    SettingError,
+    ShapeError,
+    UnknownNameError,
+    did_you_mean,
+)
 from chainrule.layers.binding import walk
-from chainrule.network.graph import check_shape
+from chainrule.network.graph import check_shape, refuse_order
 from chainrule.training.objective import Batch, Objective
 
 
@@ -27,6 +34,7 @@ def input_arrays(model, x) -> Any:
     names = [graph.names[id(symbol.node.layer)] for symbol in symbols]
     if isinstance(graph.inputs, dict):
         names = sorted(graph.inputs)
+        refuse_order(x, graph.inputs, "x", "input")
     parts = by_name(x, names, "x", "input")
     found = []
     for name, symbol, part in zip(names, symbols, parts, strict=True):
@@ -34,7 +42,8 @@ def input_arrays(model, x) -> Any:
             raise DataError(f"x has nothing for the input {name!r}.")
         label = "x" if len(names) == 1 else f"x[{name!r}]"
         array = arrays.as_arrays(part, label)
-        check_shape(array.shape, symbol.shape, "the model" if len(names) == 1 else f"the model ({name!r})")
+        row_shape = (None, *symbol.shape[1:])  # where the batch size is fixed, that of all data is not
+        check_shape(array.shape, row_shape, "the model" if len(names) == 1 else f"the model ({name!r})")
         found.append(array)
     return jax.tree.unflatten(jax.tree.structure(graph.inputs), found)
 
@@ -72,8 +81,10 @@ def by_name(given, names: list[str], what: str, kind: str) -> list:
     return list(given)
 
 
-def target_arrays(names: list[str], y) -> list[np.ndarray | None]:
+def target_arrays(model, y) -> list[np.ndarray | None]:
     """The targets in the order of the outputs; `None` for an output without one."""
+    names = model.output_names
+    refuse_order(y, model._output_structure, "y", "output")
     parts = by_name(y, names, "y", "output")
     return [None if part is None else arrays.as_arrays(part, "y" if len(names) == 1 else f"y[{name!r}]")
             for name, part in zip(names, parts, strict=True)]
@@ -88,7 +99,7 @@ def check_data(objective: Objective, specs: list, x, y: list, check_values: bool
     count = arrays.check_lengths(named)
     for output, spec, target, label in zip(objective.outputs, specs, y, labels, strict=True):
         if output.loss is not None:
-            output.loss.check_target(target.shape, spec.shape, target.dtype)
+            output.loss.check_target(target.shape, (None, *spec.shape[1:]), target.dtype)
             if check_values:
                 check_target_values(output.loss, spec, target, label)
     if check_values:
@@ -129,7 +140,10 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
             weight = weight[:, 0] if weight.ndim == 2 and weight.shape[1] == 1 else weight
         metric_weights.append(weight)
         if by_class.get(name) is not None and target is not None:
-            rows = arrays.class_weights_to_rows(by_class[name], target, class_count).astype(dtype)
+            try:
+                rows = arrays.class_weights_to_rows(by_class[name], target, class_count).astype(dtype)
+            except ChainruleError as error:
+                raise type(error)(f"{error}{_whose_class_weight(name, names, class_weight)}") from error
             weight = rows if weight is None else weight * rows.reshape(rows.shape + (1,) * (weight.ndim - 1))
         loss_weights.append(weight)
         means.append(np.ones((), dtype) if weight is None or not relative else weight.mean(dtype=np.float64))
@@ -143,6 +157,17 @@ def _weights_by_output(sample_weight, names: list[str]) -> list:
     if isinstance(sample_weight, (Mapping, list, tuple)) and len(names) > 1:
         return by_name(sample_weight, names, "sample_weight", "output")
     return [sample_weight] * len(names)
+
+
+def _whose_class_weight(name: str, names: list[str], class_weight) -> str:
+    """What an error about the classes of one of several outputs adds."""
+    if len(names) == 1:
+        return ""
+    if _is_by_output(class_weight, names):
+        return f" This is about the output {name!r}."
+    other = next(other for other in names if other != name)
+    return (f" This is about the output {name!r}, since class_weight is given for all outputs. Give it by output for "
+            f"those of classes: class_weight={{{other!r}: {class_weight!r}}}.")
 
 
 def _is_by_output(class_weight, names: list[str]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.errors import SettingError, ShapeError
 from chainrule.layers import RandomBrightness, RandomContrast, RandomErasing, RandomNoise, RandomSaturation
-from tests.layers.test_augmentation import assert_uniform
+from tests.layers.test_augmentation import assert_uniform, augmented
 
 KEY = jax.random.key(0)
 DRAW = np.random.default_rng(0)
@@ -19,17 +19,17 @@ def drawn(layer, shape=(400, 4, 5, 3)):
 
 
 def test_brightness_is_a_share_of_the_range():
-    y = np.asarray(RandomBrightness((-0.2, 0.1), value_range=(-1, 1))(np.zeros((400, 2, 2, 1)), training=True, key=KEY))
+    y = np.asarray(augmented(RandomBrightness((-0.2, 0.1), value_range=(-1, 1)), np.zeros((400, 2, 2, 1))))
     assert_uniform(y[:, 0, 0, 0], -0.4, 0.2)
     assert (y == y[:, :1, :1]).all()
-    white = RandomBrightness((1, 1))(DRAW.uniform(0, 255, (2, 3, 3, 3)), training=True, key=KEY)
+    white = augmented(RandomBrightness((1, 1)), DRAW.uniform(0, 255, (2, 3, 3, 3)))
     np.testing.assert_array_equal(white, np.full((2, 3, 3, 3), 255))
 
 
 @pytest.mark.parametrize("factor, bounds", [(0.3, (0.7, 1.3)), ((0.6, 0.1), (0.4, 1.1))])
 def test_contrast_scales_about_the_mean_of_each_channel(factor, bounds):
     x = np.tile(np.array([[100, 50], [140, 70]], "float32"), (400, 1, 1, 1))
-    y = np.asarray(RandomContrast(factor)(x, training=True, key=KEY))
+    y = np.asarray(augmented(RandomContrast(factor), x))
     np.testing.assert_allclose(y.mean((1, 2)), np.tile([120, 60], (400, 1)), rtol=1e-5)
     assert_uniform((y[:, 0, 1, 0] - y[:, 0, 0, 0]) / 40, *bounds)
 
@@ -58,16 +58,16 @@ def test_strengths_of_saturation():
 
 def test_noise_has_its_strength_for_all_images_or_for_each():
     x = np.full((300, 20, 20, 1), 0.5, "float32")
-    y = np.asarray(RandomNoise(0.05, value_range=(0, 1))(x, training=True, key=KEY))
+    y = np.asarray(augmented(RandomNoise(0.05, value_range=(0, 1)), x))
     assert abs(y.std() - 0.05) < 1e-3 and abs(y.mean() - 0.5) < 1e-3
-    y = np.asarray(RandomNoise((0.02, 0.1), value_range=(0, 1))(x, training=True, key=KEY))
+    y = np.asarray(augmented(RandomNoise((0.02, 0.1), value_range=(0, 1)), x))
     assert_uniform(*drawn(RandomNoise((0.02, 0.1)))[:1], 0.02, 0.1)
     assert 0.015 < y.std((1, 2, 3)).min() < 0.03 and 0.09 < y.std((1, 2, 3)).max() < 0.12
 
 
 def test_erasing_puts_one_rectangle_into_some_images():
     x = np.ones((600, 30, 20, 2), "float32")
-    y = np.asarray(RandomErasing((0.6, 0.6), scale=(0.1, 0.4), fill_value=[0, 5])(x, training=True, key=KEY))
+    y = np.asarray(augmented(RandomErasing((0.6, 0.6), scale=(0.1, 0.4), fill_value=[0, 5]), x))
     hole = y[..., 0] == 0
     np.testing.assert_array_equal(hole, y[..., 1] == 5)
     erased = hole.any((1, 2))
@@ -88,7 +88,7 @@ def test_a_single_probability_is_the_highest_one_as_in_keras():
 
 
 def test_noise_fills_holes_within_the_range():
-    y = np.asarray(RandomErasing((1, 1), (1, 1), value_range=(-1, 1))(np.zeros((4, 20, 20, 3)), training=True, key=KEY))
+    y = np.asarray(augmented(RandomErasing((1, 1), (1, 1), value_range=(-1, 1)), np.zeros((4, 20, 20, 3))))
     assert y.min() == -1 and y.max() == 1 and abs(y.mean()) < 0.05 and len(np.unique(y)) > 1000
 
 

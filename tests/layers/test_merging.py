@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import SettingError, ShapeError, UnknownNameError
-from chainrule.layers import Add, Concatenate, Dot, Maximum, Multiply, Operation, Subtract
+from chainrule.layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Operation, Subtract
 from chainrule.layers.binding import Call
 from chainrule.models import load_model
 
@@ -74,6 +74,14 @@ def test_masks():
     assert masks(Concatenate(axis=1), x, [first, second]).tolist() == [[True, False, False, True, True, False]]
     assert masks(Concatenate(axis=1), x, [first, None]).tolist() == [[True, False, False, True, True, True]]
     assert masks(Dot(axes=2), x, [first, second]) is None
+    assert masks(Add(), x[:1], [first]) is masks(Concatenate(), x[:1], [first]) is first
+
+
+@pytest.mark.parametrize("layer", [Add(), Multiply(), Average(), Maximum(), Minimum(), Concatenate()])
+def test_one_input_stays_as_it_is(layer):
+    np.testing.assert_array_equal(layer([X]), X)
+    inputs = cr.Input((3,))
+    np.testing.assert_array_equal(cr.Model(inputs, layer([inputs])).predict(X), X)
 
 
 def symbols(*shapes):
@@ -82,8 +90,9 @@ def symbols(*shapes):
 
 @pytest.mark.parametrize("make, error, message", [
     (lambda: Add()(cr.Input((3,))), ShapeError,
-     "Add takes a list of at least 2 inputs; got one, of shape (None, 3). Write Add(...)([x1, x2])."),
+     "Add takes a list of inputs; got one, of shape (None, 3). Write Add(...)([x1, x2])."),
     (lambda: Subtract()(symbols((3,), (3,), (3,))), ShapeError, "Subtract takes a list of 2 inputs; got 3."),
+    (lambda: Subtract()(symbols((3,))), ShapeError, "Subtract takes a list of 2 inputs; got 1."),
     (lambda: Maximum()(symbols((3,), (3,), (4,))), ShapeError,
      "Maximum takes inputs of one shape: input 0 has (None, 3), input 2 has (None, 4). Sizes must agree or be 1; a "
      "Dense or Reshape layer before it makes them so."),

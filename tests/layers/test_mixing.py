@@ -13,16 +13,21 @@ from chainrule.layers.binding import apply
 KEY = jax.random.key(0)
 
 
-def mixed(layer, x, rows=None, key=KEY):
-    """What a call makes, and which rows it mixed by which shares."""
-    y, call = apply(layer, {}, {}, (jnp.asarray(x),), key=key, rows=rows, training=True)
-    [(partner, share)] = call.mixings
-    return y, partner, share
+def mixer(layer):
+    """A compiled function that makes what a call makes, and which rows it mixed by which shares."""
+
+    @jax.jit
+    def mixed(x, rows=None, key=KEY):
+        y, call = apply(layer, {}, {}, (x,), key=key, rows=rows, training=True)
+        [(partner, share)] = call.mixings
+        return y, partner, share
+
+    return lambda *arguments: [np.asarray(part) for part in mixed(*arguments)]
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.5, 1.0, 3.0])
 def test_shares_are_from_the_beta_distribution(alpha):
-    _, _, share = mixed(MixUp(alpha=alpha), np.zeros((20_000, 1), "float32"))
+    _, _, share = mixer(MixUp(alpha=alpha))(np.zeros((20_000, 1), "float32"))
     assert 0 <= share.min() and share.max() <= 1 and np.isfinite(share).all()
     body = share[(share > 1e-3) & (share < 1 - 1e-3)]  # nearer to the ends, floating-point numbers lie too far apart
     inner = stats.beta(alpha, alpha)
@@ -34,12 +39,12 @@ def test_shares_are_from_the_beta_distribution(alpha):
 @pytest.mark.parametrize("layer", [MixUp(alpha=1.0), CutMix((1, 1))], ids=repr)
 def test_partners_are_other_real_rows(layer):
     x = np.arange(8, dtype="float32").reshape(8, 1, 1, 1) + np.zeros((1, 10, 10, 1), "float32")
-    compiled = jax.jit(lambda rows, key: mixed(layer, x, rows, key))
+    compiled = mixer(layer)
     for real in (8, 5, 2, 1):
         met = set()
         for seed in range(40):
             rows = np.arange(8) < real
-            y, partner, share = (np.asarray(part)[:real] for part in compiled(rows, np.array([0, seed], "uint32")))
+            y, partner, share = (part[:real] for part in compiled(x, rows, np.array([0, seed], "uint32")))
             assert sorted(partner) == list(range(real)) and ((partner != np.arange(real)).all() or real == 1)
             np.testing.assert_allclose(y.mean((1, 2, 3)), share * np.arange(real) + (1 - share) * partner, atol=1e-5)
             met.add(int(partner[0]))
@@ -48,7 +53,7 @@ def test_partners_are_other_real_rows(layer):
 
 def test_boxes_are_of_the_drawn_area_anywhere_in_the_image():
     x = np.stack([np.zeros((40, 30, 1)), np.ones((40, 30, 1))] * 500).astype("float32")
-    y, partner, share = map(np.asarray, mixed(CutMix((1, 1)), x))
+    y, partner, share = mixer(CutMix((1, 1)))(x)
     other = (y != x[:, :1, :1])[..., 0]
     different = x[partner][:, 0, 0, 0] != x[:, 0, 0, 0]
     np.testing.assert_allclose(1 - other.mean((1, 2))[different], share[different], atol=1e-6)
@@ -57,7 +62,7 @@ def test_boxes_are_of_the_drawn_area_anywhere_in_the_image():
     sides = np.stack([rows.mean(1), columns.mean(1)])[:, different]
     assert np.abs(sides[0] - sides[1]).max() <= 1 / 30 + 1 / 40 + 1e-6
     assert rows[different].mean(0).min() > 0.04 and columns[different].mean(0).min() > 0.04
-    _, _, share = mixed(CutMix((1, 1)), np.zeros((5000, 64, 64, 1), "uint8"))
+    _, _, share = mixer(CutMix((1, 1)))(np.zeros((5000, 64, 64, 1), "uint8"))
     assert abs(share.mean() - 0.5) < 0.02 and abs(share.var() - 1 / 12) < 0.01  # Beta(1, 1) is uniform
 
 

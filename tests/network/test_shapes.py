@@ -109,6 +109,61 @@ def test_several_inputs_and_outputs(by_name, tmp_path):
     assert_kept(model, data, tmp_path)
 
 
+def two_and_two(by_name=True, **choice):
+    """A network of two inputs and two outputs, by names whose order is not that of the alphabet."""
+    z, b = cr.Input((1,), name="z"), cr.Input((1,), name="b")
+    p, a = Dense(2, activation="softmax", name="p")(Concatenate()([z, b])), Dense(1, name="a")(z)
+    model = cr.Model({"z": z, "b": b}, {"p": p, "a": a}) if by_name else cr.Model([z, b], [p, a])
+    model.compile(**{"loss": {"p": "sparse_categorical_crossentropy", "a": "mse"}} | choice)
+    return model
+
+
+DATA, TARGETS = {"z": X[:, :1], "b": X[:, 1:2]}, {"p": KIND, "a": Y}
+
+
+@pytest.mark.parametrize("use, message", [
+    (lambda: two_and_two().predict(list(DATA.values())),
+     "x is a list, and the network has its inputs by name. Give a dict with the keys 'b', 'z'."),
+    (lambda: two_and_two()(tuple(DATA.values())),
+     "x is a tuple, and the network has its inputs by name. Give a dict with the keys 'b', 'z'."),
+    (lambda: two_and_two().apply({}, {}, list(DATA.values())),
+     "x is a list, and the network has its inputs by name. Give a dict with the keys 'b', 'z'."),
+    (lambda: two_and_two().fit(DATA, list(TARGETS.values()), verbose=0),
+     "y is a list, and the network has its outputs by name. Give a dict with the keys 'a', 'p'."),
+    (lambda: two_and_two().evaluate(DATA, TARGETS, sample_weight=[None, None], verbose=0),
+     "sample_weight is a list, and the network has its outputs by name. Give a dict with the keys 'a', 'p'."),
+    (lambda: two_and_two(loss=["mse", "mse"]).fit(DATA, TARGETS, verbose=0),
+     "loss is a list, and the network has its outputs by name. Give a dict with the keys 'a', 'p'."),
+    (lambda: two_and_two(loss_weights=[1, 2]).fit(DATA, TARGETS, verbose=0),
+     "loss_weights is a list, and the network has its outputs by name. Give a dict with the keys 'a', 'p'."),
+    (lambda: two_and_two(metrics=[["mse"], None]).fit(DATA, TARGETS, verbose=0),
+     "metrics is a list, and the network has its outputs by name. Give a dict with the keys 'a', 'p'."),
+    (lambda: two_and_two()({"z": X, "q": X}), "The network has no input 'q'. Known names: 'b', 'z'."),
+    (lambda: two_and_two()({"z": X}), "The network takes the inputs ['b', 'z']; ['b'] are missing."),
+])
+def test_what_has_names_is_not_given_in_an_order(use, message):
+    with pytest.raises(ValueError) as error:
+        use()
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("class_weight, message", [
+    ({0: 1.0, 1: 2.0},
+     f"class_weight needs integer labels; found {Y[0, 0]} in row 0. This is about the output 'a', since class_weight "
+     "is given for all outputs. Give it by output for those of classes: class_weight={'p': {0: 1.0, 1: 2.0}}."),
+    ({"p": {7: 1.0}},
+     "class_weight names the class 7, which is none of the labels 0, 1. This is about the output 'p'."),
+])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_class_weights_name_the_output_that_they_do_not_fit(by_name, class_weight, message):
+    model = two_and_two(by_name)
+    data = DATA if by_name else list(DATA.values())
+    with pytest.raises(ValueError) as error:
+        model.fit(data, TARGETS, class_weight=class_weight, verbose=0)
+    assert str(error.value) == message
+    model.fit(data, TARGETS, class_weight={"p": {0: 1.0, 1: 2.0}}, verbose=0)
+
+
 @pytest.mark.parametrize("with_shape", [True, False])
 def test_a_sequential_inside_a_model(with_shape, tmp_path):
     body = cr.Sequential([*([cr.Input((6,))] * with_shape), Dense(8, activation="relu", name="hidden"), Dropout(0.2)],
@@ -201,6 +256,22 @@ def test_an_optimiser_for_the_weights_of_a_model_inside():
     before = model.get_weights()
     model.fit(X, Y, verbose=0)
     assert [np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True)] == 4 * [True] + 2 * [False]
+
+
+def test_a_group_that_is_frozen_at_first(tmp_path):
+    body = cr.Sequential([cr.Input((6,)), Dense(2)], name="body")
+    inputs = cr.Input((6,))
+    model = cr.Model(inputs, Dense(1)(body(inputs)))
+    model.compile(optimizers.MultiOptimizer({"body": optimizers.Adam(0.01)}, default="sgd"), "mse")
+    body.trainable = False
+    before = body.get_weights()
+    model.fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(body.get_weights()[0], before[0])
+    model.save(tmp_path / "frozen.chain")
+    cr.models.load_model(tmp_path / "frozen.chain").fit(X, Y, verbose=0)
+    body.trainable = True
+    model.fit(X, Y, verbose=0)
+    assert not np.array_equal(body.get_weights()[0], before[0])
 
 
 def test_a_subclass_with_layers_in_a_list_and_a_dict(tmp_path):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from chainrule import metrics
+from chainrule import losses, metrics
 
 pytestmark = pytest.mark.peers
 
@@ -30,6 +30,14 @@ CASES = [
     ("MeanAbsolutePercentageError", {}, "float"), ("MeanSquaredLogarithmicError", {}, "positive"),
     ("CosineSimilarity", {}, "float"), ("KLDivergence", {}, "distribution"), ("Poisson", {}, "positive"),
     ("LogCoshError", {}, "float"),
+    ("BinaryCrossentropy", {}, "binary"),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "binary"),
+    ("CategoricalCrossentropy", {}, "one_hot"),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "distribution"),
+    ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, "labels"),
+    ("Hinge", {}, "signs"), ("Hinge", {}, "binary"), ("SquaredHinge", {}, "signs"),
+    ("CategoricalHinge", {}, "one_hot"),
 ]
 # Keras has one value per entry in these, so its weights are for entries too.
 BY_ENTRY = [
@@ -111,6 +119,14 @@ def test_as_scikit_learn(weighted):
          sklearn.metrics.zero_one_loss(labels, scores.argmax(-1), sample_weight=weights)),
     ]:
         np.testing.assert_allclose(metric(labels, scores, weights), expected, rtol=1e-5)
+
+
+def test_every_name_of_a_loss_in_keras_is_one_here():
+    abstract = {"Loss", "LossFunctionWrapper"}
+    missing = {"CTC", "ctc", "Circle", "circle"}  # for sequences without alignment, and for embeddings
+    for name in set(keras.src.losses.ALL_OBJECTS_DICT) - abstract - missing:
+        assert isinstance(losses.get(name), losses.Loss)
+        assert isinstance(metrics.get(name), metrics.Metric)
 
 
 def test_mean_as_keras():

@@ -258,6 +258,16 @@ def test_what_plain_data_cannot_say(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_functions_of_jax_are_refused_where_there_is_one_here(tmp_path):
+    model = Sequential([Input((2,)), Dense(2, activation=jax.nn.relu, name="hidden")])
+    with pytest.raises(SettingError) as error:
+        model.save(tmp_path / "model.chain")
+    assert str(error.value) == (
+        "The layer Dense 'hidden' cannot be kept in a file: its activation is JAX's function relu. Use chainrule's of "
+        "that name: activation='relu'.")
+    through_file(Sequential([Input((2,)), Dense(2, activation=jnp.sin)]), tmp_path, {"sin": jnp.sin})
+
+
 def test_nesting_that_could_not_be_read_back(tmp_path):
     network = Dense(2)
     for _ in range(34):

@@ -193,7 +193,7 @@ CASES = {
     "valdata": (
         lambda: classifier().fit(X, Y, validation_data=X),
         errors.SettingError,
-        "validation_data is (x, y) or (x, y, sample_weight); got ndarray.",
+        "validation_data is (x, y), (x, y, sample_weight) or a source; got ndarray.",
     ),
     "not compiled": (
         lambda: cr.Sequential([cr.Input((4, )), Dense(1)]).fit(X, Y),

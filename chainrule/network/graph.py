@@ -328,5 +328,6 @@ def check_shape(shape, expected, what: str) -> None:
     elif len(shape) == len(expected):
         axis = next(axis for axis, size in enumerate(expected) if size not in (None, shape[axis]))
         hint = f" Axis {axis} holds {shape[axis]} instead of {expected[axis]}." if axis else (
-            f" The network was made for batches of {expected[0]} rows: give batch_size={expected[0]}, and whole batches.")
+            f" The network was made for batches of {expected[0]} rows: give batch_size={expected[0]}, and whole "
+            f"batches.")
     raise ShapeError(f"The input of {what} has shape {format_shape(shape)}; expected {format_shape(expected)}.{hint}")

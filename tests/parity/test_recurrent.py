@@ -84,7 +84,8 @@ def test_sequences_states_and_gradients_are_those_of_torch(name):
         assert_close(mine, other[0])
     seeds = [numbers(*y.shape, seed=20), *[numbers(BATCH, UNITS, seed=30 + index) for index in range(len(states))]]
     torch.autograd.backward([outputs, *last], [torch.tensor(seeds[0]), *[torch.tensor(one[None]) for one in seeds[1:]]])
-    by_x, by_states, by_kernel, by_recurrent, by_bias = pull((jnp.asarray(seeds[0]), tuple(map(jnp.asarray, seeds[1:]))))
+    seeds = jnp.asarray(seeds[0]), tuple(map(jnp.asarray, seeds[1:]))
+    by_x, by_states, by_kernel, by_recurrent, by_bias = pull(seeds)
     assert_close(by_x, tensor.grad)
     for mine, other in zip(by_states, tensors, strict=True):
         assert_close(mine, other.grad[0])

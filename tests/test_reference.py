@@ -26,18 +26,18 @@ FAMILIES = {"activations": activations, "constraints": constraints, "initializer
 # These only move, join, count or hand on what they are given: their shapes say all, and there is nobody to cite.
 MECHANICAL = {
     *(f"layers.{name}" for name in (
-        "Add", "Average", "CategoryEncoding", "CenterCrop", "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D",
-        "Dot", "Flatten", "Identity", "Lambda", "Maximum", "Minimum", "Multiply", "Operation", "Permute", "RandomCrop",
-        "RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom", "RepeatVector", "Rescaling",
-        "Reshape", "Resizing", "Subtract", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D",
-        "ZeroPadding2D", "ZeroPadding3D")),
+        "Add", "Average", "CategoryEncoding", "CenterCrop", "Concatenate", "Cropping1D", "Cropping2D",
+        "Cropping3D", "Dot", "Flatten", "Identity", "Lambda", "Masking", "Maximum", "Minimum", "Multiply",
+        "Operation", "Permute", "RandomCrop", "RandomFlip", "RandomRotation", "RandomShear",
+        "RandomTranslation", "RandomZoom", "RepeatVector", "Rescaling", "Reshape", "Resizing", "Subtract",
+        "TimeDistributed", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D",
+        "ZeroPadding3D")),
     "losses.FunctionLoss", "metrics.Mean", "metrics.MeanOf",
 }
 
 # The equation of these is that of another entry, which their text names.
 EQUATION_OF = {f"layers.{name}": name.replace("3D", "2D") for name in (
     "AveragePooling3D", "Conv3D", "Conv3DTranspose", "MaxPooling3D")}
-
 
 
 @pytest.fixture(scope="module")

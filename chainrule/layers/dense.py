@@ -1,4 +1,5 @@
 """Fully connected layers."""
+import functools
 import math
 import re
 from typing import Any
@@ -238,7 +239,9 @@ class EinsumDense(Layer):
             raise ShapeError(
                 f"EinsumDense({self.equation!r}) needs the sizes of {', '.join(unknown)} for its kernel; the input has "
                 f"the shape {format_shape(input_shape)} and `output_shape` is {self.output_shape}.")
-        start = _scaled_as_matrix(self.kernel_initializer, kernel, given, sizes)
+        start = initializers.get(self.kernel_initializer)
+        if isinstance(start, _SCALED_BY_FANS):
+            start = functools.partial(_start_as_matrix, start, kernel, given)
         self.kernel = self.add_weight([sizes[letter] for letter in kernel], start,
                                       regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
         if self.bias_axes:
@@ -281,22 +284,16 @@ _SCALED_BY_FANS = (initializers.VarianceScaling, initializers.GlorotUniform, ini
                    initializers.HeUniform, initializers.HeNormal, initializers.LecunUniform, initializers.LecunNormal)
 
 
-def _scaled_as_matrix(initializer, kernel: str, given: str, sizes):
-    """An initialiser for a kernel of any rank, with the fans of a matrix: letters that are summed, letters that stay.
+def _start_as_matrix(initializer, kernel: str, given: str, key, shape, dtype):
+    """A kernel of any rank with the fans of a matrix: from the letters that are summed to those that stay.
 
     By its shape alone the first axes would pass for the window of a convolution.
     """
-    initializer = initializers.get(initializer)
-    if not isinstance(initializer, _SCALED_BY_FANS):
-        return initializer
+    sizes = dict(zip(kernel, shape, strict=True))
     order = sorted(kernel, key=lambda letter: letter in given)
-    inputs = math.prod(sizes[letter] for letter in kernel if letter not in given)
-
-    def start(key, shape, dtype):
-        matrix = initializers.draw(initializer, key, (inputs, math.prod(shape) // inputs), dtype)
-        return matrix.reshape([sizes[letter] for letter in order]).transpose([order.index(letter) for letter in kernel])
-
-    return start
+    inputs = math.prod(size for letter, size in sizes.items() if letter not in given)
+    matrix = initializers.draw(initializer, key, (inputs, math.prod(shape) // inputs), dtype)
+    return matrix.reshape([sizes[letter] for letter in order]).transpose([order.index(letter) for letter in kernel])
 
 
 def check_count(layer, setting: str, value) -> None:

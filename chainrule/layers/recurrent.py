@@ -2,6 +2,10 @@
 
 Where a sequence is masked (`Masking`, `Embedding(mask_zero=True)`), the state stays as it was and the last output is
 repeated, so that a padded sequence ends with what it ends with alone.
+
+A stateful layer goes on from batch to batch in `fit` and `predict`, and keeps its states with its weights, behind them;
+`evaluate` and validation begin every batch with the states as they stand, and leave them so. The rows that pad a short
+last batch of `fit` keep theirs.
 """
 import copy
 from typing import Any

@@ -24,6 +24,7 @@ from chainrule.layers import (
     RandomZoom,
 )
 from chainrule.layers.augmentation import ImageAugmentation
+from chainrule.layers.binding import apply
 from tests.helpers import assert_same_bytes
 
 KEY = jax.random.key(0)
@@ -167,6 +168,17 @@ def test_a_drawn_change_can_be_made_again_by_hand():
     drawn = layer.draw(KEY, x.shape, "float32")
     np.testing.assert_array_equal(layer.transform(x, *drawn), layer.transform(x, *drawn))
     np.testing.assert_allclose(layer.transform(x, np.zeros(4, "float32")), x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer, path", [(RandomRotation(0.1), "factor"), (RandomBrightness(0.1), "factor"),
+                                         (RandomContrast(0.1), "factor"), (MixUp(alpha=0.1), "alpha"),
+                                         (RandomNoise(0.1), "stddev"), (CutMix(), "factor")], ids=repr)
+def test_strengths_may_differ_from_member_to_member_of_a_population(layer, path):
+    x = photos()
+    evaluate = lambda strength: apply(layer, {}, {}, (x,), key=KEY, training=True, settings={path: strength})[0]
+    each = jax.jit(jax.vmap(evaluate))(np.array([0.2, 0.7], "float32"))
+    for strength, images in zip((0.2, 0.7), each, strict=True):
+        np.testing.assert_allclose(images, augmented(type(layer)(strength), x), atol=1e-2)
 
 
 def test_layers_one_after_another_do_not_read_through_each_other():

@@ -277,7 +277,7 @@ def test_what_stateful_layers_need():
     model = Sequential([Input((4, 2), batch_size=3, name="x"), LSTM(3, stateful=True)])
     assert said(lambda: model.predict(numbers(2, 4, 2))) == (
         "The input of layer 'x' (InputLayer) has shape (2, 4, 2); expected (3, 4, 2). The network was made for batches "
-        "of 3 rows: use batch_size=3 and whole batches.")
+        "of 3 rows: give batch_size=3, and whole batches.")
     assert said(lambda: LSTM(3).reset_state()) == "LSTM: there is no state to reset without stateful=True."
     assert said(lambda: LSTM(3, stateful=True).reset_state()) == (
         "LSTM has no states yet: it is built by the first input it meets.")

@@ -311,8 +311,12 @@ def apply(root, weights: Tree, state: Tree, inputs: tuple, options: dict | None 
     return outputs, evaluation
 
 
-def infer_outputs(layer, inputs: tuple, options: dict):
-    """Build a layer for symbolic inputs and tell the shapes and dtypes of its outputs, as `ArraySpec`s."""
+def infer_outputs(layer, inputs: tuple, options: dict, observe: Callable | None = None):
+    """Build a layer for symbolic inputs and tell the shapes and dtypes of its outputs, as `ArraySpec`s.
+
+    `observe` is called twice for each layer inside, with `(path, layer, output)`: once for each set of sizes that
+    stands in for open axes.
+    """
     is_symbol = lambda leaf: hasattr(leaf, "node")
     shapes = [jax.tree.map(lambda leaf: tuple(leaf.shape), argument) for argument in inputs
               if any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(argument))]
@@ -326,6 +330,7 @@ def infer_outputs(layer, inputs: tuple, options: dict):
             filled[place] = array
         arguments, named = jax.tree.unflatten(structure, filled)
         call = Call(layer, {}, {}, key=np.zeros(2, np.uint32), declaring=True)
+        call.observe = observe
         return call.run(call.copy(layer), arguments, dict(named))
 
     first, second = (jax.eval_shape(evaluate, *(_probe(leaves[place], *sizes) for place in places))
@@ -336,6 +341,17 @@ def infer_outputs(layer, inputs: tuple, options: dict):
 def _probe(symbol, batch: int, other: int) -> jax.ShapeDtypeStruct:
     shape = [size or (other if axis else batch) for axis, size in enumerate(symbol.shape)]
     return jax.ShapeDtypeStruct(shape, symbol.dtype or "float32")
+
+
+def output_shapes(layer, inputs: tuple) -> dict[str, list[tuple[int | None, ...]]]:
+    """The shapes that each layer inside puts out for symbolic inputs, by path, one for each array and use."""
+    seen = []
+    infer_outputs(layer, inputs, {}, lambda path, _, outputs: seen.extend(
+        (path, leaf) for leaf in jax.tree.leaves(outputs)))
+    found = {}
+    for (path, first), (_, second) in zip(seen[: len(seen) // 2], seen[len(seen) // 2:], strict=True):
+        found.setdefault(path, []).append(_merge_probes(first, second).shape)
+    return found
 
 
 def _merge_probes(first, second) -> ArraySpec:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 
 from chainrule.errors import format_shape
-from chainrule.layers.binding import walk
+from chainrule.layers.binding import output_shapes, walk
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ def rows(model) -> list[Row]:
     """The lines of a summary, one a call of a layer; weights of a shared layer are counted at its first."""
     graph = model.__dict__.get("_graph")
     if graph is None:
-        return [Row(name, type(layer).__name__, "?", count(layer), "", layer.trainable)
+        symbols = model.__dict__.get("_input_symbols")
+        shapes = {} if symbols is None else output_shapes(model, symbols)
+        text = lambda name: ", ".join(dict.fromkeys(map(format_shape, shapes.get(name, [])))) or "?"
+        return [Row(name, type(layer).__name__, text(name), count(layer), "", layer.trainable)
                 for name, layer in model.sublayers().items()]
     found, seen = [], set()
     shown = {view.name for view in model.layers}

@@ -320,3 +320,18 @@ def test_a_first_attempt_with_other_data_leaves_nothing_behind():
 def test_a_sequential_takes_its_one_input_in_a_list():
     model = trained(cr.Sequential([Dense(1)]), [X])
     assert model.count_params() == 7
+
+
+def test_the_summary_of_a_model_with_a_call_of_its_own_knows_shapes_after_the_first_data():
+    class Own(cr.Model):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = Dense(3), Dense(1)
+
+        def call(self, x):
+            return self.head(self.body(x))
+
+    model, lines = Own(), []
+    model.predict(np.ones((4, 2), "float32"))
+    model.summary(print_fn=lines.append)
+    assert lines[0].splitlines()[4:6] == ["body (Dense)  (None, 3)           9", "head (Dense)  (None, 1)           4"]

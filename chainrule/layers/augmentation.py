@@ -52,7 +52,7 @@ class ImageAugmentation(Layer):
             return x
         images = materialised(as_floats(x))
         drawn = self.draw(required_key(self, key), images.shape, images.dtype)
-        drawn = (random.settled(numbers) if numbers.ndim == 1 else numbers for numbers in drawn)
+        drawn = (materialised(numbers) if numbers.ndim == 1 else numbers for numbers in drawn)
         return materialised(as_dtype(self.transform(images, *drawn), x.dtype))
 
 

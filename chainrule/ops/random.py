@@ -116,17 +116,3 @@ def _triple32(x):
     x = (x ^ (x >> 11)) * jnp.uint32(0xAC4C1B51)
     x = (x ^ (x >> 15)) * jnp.uint32(0x31848BAB)
     return x ^ (x >> 14)
-
-
-def settled(numbers):
-    """The same numbers, `(count,)`, written to memory.
-
-    Where few random numbers decide about many entries (one angle for all pixels of an image), XLA would make each of
-    them again for every entry, and take 18 s to compile that. A sort by their places, which it cannot see through,
-    keeps it from doing so.
-
-    Example:
-        >>> settled(jnp.array([3.0, 1.0])).tolist()
-        [3.0, 1.0]
-    """
-    return lax.sort((lax.iota("int32", len(numbers)), numbers), num_keys=1)[1]

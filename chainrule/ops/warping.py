@@ -122,18 +122,19 @@ def as_dtype(images, dtype):
     return images.astype(dtype)
 
 
-def materialised(images):
-    """The same images, computed and written to memory before anything reads them.
+def materialised(array):
+    """The same images, or numbers drawn for them, computed and written to memory before anything reads them.
 
     XLA merges a gather into the next one, and then works out what the first has read anew for each of the four places
-    that the second reads: four such layers in a row take 4 ** 4 times as long on a CPU. It does not merge through
-    loops, so this passes the images through one.
+    that the second reads: four such layers in a row take 4 ** 4 times as long on a CPU. Likewise it makes a random
+    number again for every pixel that it decides about, and takes 18 s to compile that. It does not merge through loops,
+    so this passes the array through one.
 
     Example:
         >>> materialised(jnp.array([1.0, 2.0])).tolist()
         [1.0, 2.0]
     """
-    return lax.fori_loop(0, 2, lambda step, images: jnp.where(step < 2, images, jnp.zeros_like(images)), images)
+    return lax.fori_loop(0, 2, lambda step, array: jnp.where(step < 2, array, jnp.zeros_like(array)), array)
 
 
 def check_sampling(fill_mode: str, interpolation: str) -> None:

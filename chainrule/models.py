@@ -711,7 +711,8 @@ class Model(Network):
     def _data_of(self, x, y):
         """Inputs and targets as arrays, in the structure that the network takes; a source as it is."""
         if isinstance(x, Source):
-            self._ensure_built(x.rows(np.arange(1))[0])
+            if not self.built:
+                self._ensure_built(x.rows(np.arange(1))[0])
             return x, y
         self._ensure_built(x)
         return prepare.input_arrays(self, x), prepare.target_arrays(self, y)

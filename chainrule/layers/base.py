@@ -36,7 +36,6 @@ from chainrule.layers.binding import (
     ordered_arrays,
     ordered_weights,
     replace_arrays,
-    walk,
 )
 from chainrule.layers.symbol import Symbol, contains_symbol, record
 from chainrule.precision import POLICIES
@@ -215,13 +214,14 @@ class Layer(Configurable):
     @shown
     def weights(self) -> list:
         """The arrays of the layer and of those inside it, in Keras's order: trained ones first, then state."""
-        return [array for _, array in self._arrays()]
+        return [array for _, array in ordered_arrays(self, *self._variables())]
 
     @shown
     def trainable_weights(self) -> list:
         """Those of `weights` that training changes."""
-        frozen = frozen_paths(self)
-        return [array for path, array in self._arrays(trainable=True) if path.rpartition("/")[0] not in frozen]
+        frozen, arrays = frozen_paths(self), self.weights
+        return [array for array, (path, weight) in zip(arrays, ordered_weights(self), strict=True)
+                if weight.trainable and path.rpartition("/")[0] not in frozen]
 
     @shown
     def non_trainable_weights(self) -> list:
@@ -240,21 +240,19 @@ class Layer(Configurable):
 
     def count_params(self) -> int:
         """How many numbers the weights hold, state included."""
-        self._variables()
-        return sum(weight.size for _, inner in walk(self) for weight in inner.own_weights().values())
-
-    def _arrays(self, trainable: bool = False) -> list:
-        """The arrays with their paths in Keras's order."""
-        found = ordered_arrays(self, *self._variables())
-        declared = dict(ordered_weights(self))
-        return [(path, array) for path, array in found if not trainable or declared[path].trainable]
+        self._require_weights()
+        return sum(weight.size for _, weight in ordered_weights(self))
 
     def _variables(self):
+        """The arrays, made where there are none yet."""
+        self._require_weights()
+        return held_variables(self)
+
+    def _require_weights(self) -> None:
         if not self.built:
             raise NotReadyError(
                 f"{_sentence(self.describe())} has no weights yet: it is built by the first input that it meets. Call "
                 f"it, or the model that it is in, on data first.")
-        return held_variables(self)
 
     def own_weights(self) -> dict[str, Weight]:
         """The declared weights by name, those of sublayers apart."""

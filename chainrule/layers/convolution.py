@@ -5,6 +5,7 @@ from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import prepare_activation
 from chainrule.layers.base import Layer
 from chainrule.layers.dense import check_count, known_last_axis
+from chainrule.layers.pooling import check_data_format
 from chainrule.ops.convolution import (
     convolve,
     convolve_depthwise,
@@ -24,10 +25,7 @@ class _Windowed(Layer):
 
     def __post_init__(self):
         owner = type(self).__name__
-        if self.data_format not in (None, "channels_last"):
-            raise SettingError(
-                f"{owner}: `data_format` must be 'channels_last' or None; got {self.data_format!r}. chainrule keeps "
-                f"channels in the last axis: turn the data with Permute, or np.moveaxis(x, 1, -1).")
+        check_data_format(self)
         for setting in ("kernel_size", "strides", "dilation_rate"):
             setattr(self, setting, one_for_each_axis(getattr(self, setting), self.axes, setting, owner))
         self._check_places((None,) * self.axes, owner)

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import jax
 import numpy as np
 
-from chainrule.data.source import Source, leaves
+from chainrule.data.source import Source
 from chainrule.errors import DataError
 from chainrule.precision import precision
 from chainrule.training.batches import Batches
@@ -79,7 +79,7 @@ class Stream:
 
 def chunk_steps(source: Source, size: int) -> int:
     """How many batches of `size` rows a chunk holds."""
-    row = sum(np.asarray(leaf).nbytes for leaf in leaves(source.rows(np.arange(1))))
+    row = source.nbytes // len(source)
     return max(1, min(CHUNK_BYTES // max(row * size, 1), -(-len(source) // size)))
 
 

@@ -21,8 +21,13 @@ BATCH = 128
 
 
 class Settings(NamedTuple):
-    """What differs between the two data sets."""
+    """What differs between the two data sets.
 
+    Attributes:
+        filters: of the convolutions of each of three blocks, at 28 x 28, 14 x 14 and 7 x 7 places.
+    """
+
+    filters: tuple[tuple[int, ...], ...]
     epochs: int
     learning_rate: float
     augmentation: tuple
@@ -31,18 +36,19 @@ class Settings(NamedTuple):
 def settings(name: str) -> Settings:
     """Digits are moved, turned and stretched a little; clothes are mirrored."""
     if name == "mnist":
-        return Settings(12, 2e-3, (layers.RandomTranslation(0.08, 0.08), layers.RandomRotation(0.03),
-                                   layers.RandomZoom(0.08)))
-    return Settings(15, 3e-3, (layers.RandomFlip("horizontal"),))
+        return Settings(((32,), (64,), (128, 128)), 10, 2e-3, (
+            layers.RandomTranslation(0.08, 0.08), layers.RandomRotation(0.03), layers.RandomZoom(0.08)))
+    return Settings(((32,), (64,), (128,)), 15, 3e-3, (layers.RandomFlip("horizontal"),))
 
 
-def network(augmentation: tuple) -> cr.Sequential:
-    """Three convolutions with batch normalisation, each followed by pooling: 28 x 28 -> 14 -> 7 -> 3 places."""
-    model = cr.Sequential([cr.Input((28, 28, 1)), layers.Rescaling(1 / 255), *augmentation])
-    for filters in (32, 64, 128):
-        model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"))
-        model.add(layers.BatchNormalization(momentum=0.9))
-        model.add(layers.Activation("relu"))
+def network(chosen: Settings) -> cr.Sequential:
+    """Blocks of 3 x 3 convolutions with batch normalisation, each block ending in pooling, then one dense layer."""
+    model = cr.Sequential([cr.Input((28, 28, 1)), layers.Rescaling(1 / 255), *chosen.augmentation])
+    for block in chosen.filters:
+        for filters in block:
+            model.add(layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"))
+            model.add(layers.BatchNormalization(momentum=0.9))
+            model.add(layers.Activation("relu"))
         model.add(layers.MaxPooling2D())
     for layer in (layers.Flatten(), layers.Dropout(0.4), layers.Dense(10, activation="softmax")):
         model.add(layer)
@@ -56,7 +62,7 @@ def accuracy(name: str, seed: int, choose: bool) -> float:
     if choose:
         x, x_test, y, y_test = x[:-HELD_OUT], x[-HELD_OUT:], y[:-HELD_OUT], y[-HELD_OUT:]
     chosen = settings(name)
-    model = network(chosen.augmentation)
+    model = network(chosen)
     rate = schedules.CosineDecay(chosen.learning_rate, chosen.epochs * -(-len(x) // BATCH))
     model.compile(Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=BATCH, epochs=chosen.epochs, seed=seed)

@@ -15,6 +15,7 @@ from chainrule.callbacks.history import Recorder
 from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, resolve_verbosity
 from chainrule.configuration import Configurable
 from chainrule.data import arrays
+from chainrule.data.preparation import Preparation
 from chainrule.data.source import Source
 from chainrule.errors import DataError, NotReadyError, SettingError
 from chainrule.layers.base import Layer
@@ -44,7 +45,7 @@ from chainrule.training.compiled import Compiled
 from chainrule.training.events import Events
 from chainrule.training.fit import Fit, Pace, floats
 from chainrule.training.history import History
-from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size
+from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size, goes_on
 from chainrule.training.program import RunState, TrainingProgram
 from chainrule.training.stream import Stream, check_source, chunk_steps, in_memory, inputs_ahead, known_class_weight
 
@@ -246,6 +247,20 @@ class Model(Network):
         self.__dict__["_class_names"] = None if names is None else check_class_names(names)
 
     @property
+    def preparation(self) -> Preparation | None:
+        """What made raw data into the model's inputs, kept in the model's file: the vocabulary of a text, the scaling
+        of a series; `None` where there is none. `fit` takes it from its `Source`.
+        """
+        return self.__dict__.get("_preparation")
+
+    @preparation.setter
+    def preparation(self, preparation: Preparation | None) -> None:
+        if preparation is not None and not isinstance(preparation, Preparation):
+            raise SettingError(f"A preparation is a vocabulary of chainrule.text, a scaling of chainrule.series, or "
+                               f"None; got {_shortened(preparation)}.")
+        self.__dict__["_preparation"] = preparation
+
+    @property
     def layers(self) -> list[LayerView]:
         """The layers in order, each as seen from this model."""
         return [LayerView(self, name, layer) for name, layer in self.sublayers().items()]
@@ -406,7 +421,7 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
-        given_names = getattr(x, "class_names", None) if isinstance(x, Source) else None
+        source = x if isinstance(x, Source) else None
         with precision(self.dtype), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
             if self.optimizer.needs_all_rows and batch_size is None and not isinstance(x, Source):
@@ -422,7 +437,9 @@ class Model(Network):
                     judge, validation_batches = self._evaluation(objective, validation_batches), None
             program, pace = self._program(objective, batches, validation_batches)
             if self.class_names is None:
-                self.class_names = given_names
+                self.class_names = getattr(source, "class_names", None)
+            if self.preparation is None:
+                self.preparation = getattr(source, "preparation", None)
             weights, state = self.variables(0 if seed is None else seed)
             run = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
@@ -471,9 +488,11 @@ class Model(Network):
             for step, part in evaluation.parts(weights, state, loss_weights, data, one_by_one=by_batches):
                 if by_batches:
                     events.on_test_batch_begin(step)
-                figures = part()
+                state, figures = part()
                 if by_batches:
                     events.on_test_batch_end(step, logs=floats(figures))
+            if goes_on(self):
+                hold(self, weights, state)
             figures = floats({name: figures[name] for name in objective.names()})
             events.on_test_end(logs=figures)
         return _returned(figures, return_dict)

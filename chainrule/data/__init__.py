@@ -1,6 +1,11 @@
-"""Data before it meets a network: checks, splits, images, sources to read from. Only numpy, never JAX."""
+"""Data before it meets a network: checks, splits, images, text, series, sources to read from. Only numpy, never JAX."""
+from chainrule.configuration import Registry
 from chainrule.data.image_folder import ImageFiles, ImageFolder
 from chainrule.data.images import read_image
+from chainrule.data.preparation import Preparation
 from chainrule.data.source import Source
 
-__all__ = ["ImageFiles", "ImageFolder", "Source", "read_image"]
+# What a model's file may name as the preparation of its data.
+registry = Registry("preparation", [])
+
+__all__ = ["ImageFiles", "ImageFolder", "Preparation", "Source", "read_image"]

@@ -3,7 +3,7 @@
 A model file is a zip archive of two members:
 
 - `model.json`: what the model is made of: layers by their names in the closed registries, and their settings; the
-  arguments of `compile`; the names of the classes, where there are any.
+  arguments of `compile`; the names of the classes and the preparation of the data, where there are any.
 - `weights.safetensors`: arrays by name: `weights/dense/kernel`, `state/batch_normalization/moving_mean`,
   `optimizer/first_moment/dense/kernel`, and `setting/0` for arrays among the settings.
 
@@ -21,6 +21,7 @@ import numpy as np
 from chainrule import (
     activations,
     constraints,
+    data,
     initializers,
     layers,
     losses,
@@ -69,6 +70,8 @@ def save_model(model, path, overwrite: bool = True, include_optimizer: bool = Tr
                                        "loss_weights": compiled.loss_weights, "metrics": compiled.metrics})}
     if model.class_names is not None:
         description["class_names"] = model.class_names
+    if model.preparation is not None:
+        description["preparation"] = write(model.preparation)
     if (problem := find_problem(description)) is not None:
         raise SettingError(f"The model cannot be kept in a file: its description {problem}.")
     text = json.dumps(description, indent=1, allow_nan=False).encode()
@@ -98,9 +101,9 @@ def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any]
     with _naming(path, "a chainrule model"):
         members = archive.read_members(path, dict(zip(_MEMBERS, (_LONGEST_DESCRIPTION, None), strict=True)))
         description = _checked_description(parse_json(members["model.json"], "model.json"))
-        data = members["weights.safetensors"]
-        specs = tensors.read_header(data, "weights.safetensors")
-        found = {name: tensors.view(data, spec) for name, spec in specs.items()}  # views: nothing is allocated
+        stored = members["weights.safetensors"]
+        specs = tensors.read_header(stored, "weights.safetensors")
+        found = {name: tensors.view(stored, spec) for name, spec in specs.items()}  # views: nothing is allocated
         settings = [found.pop(f"setting/{index}") for index in range(_count_settings(found))]
         read = lambda value: deserialize(value, _registries(networks), custom_objects, settings)
         model = read(description["model"])
@@ -111,6 +114,8 @@ def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any]
                 _build(model, inputs)
         with _failing("the names of the classes are not valid"):
             model.class_names = description.get("class_names")
+        with _failing("the preparation of its data is not valid"):
+            model.preparation = read(description.get("preparation"))
         training = {name: found.pop(name) for name in list(found) if name.startswith("optimizer/")}
         _take_arrays(model, found)
         if description["compile"] is not None:
@@ -171,7 +176,7 @@ def _failing(reason: str):
 
 def _registries(networks: Iterable[type]) -> dict[str, Registry]:
     """The closed lists of names that a file may use, by kind."""
-    listed = [activations, constraints, initializers, losses, metrics, optimizers, regularizers, schedules]
+    listed = [activations, constraints, data, initializers, losses, metrics, optimizers, regularizers, schedules]
     found = {module.registry.kind: module.registry for module in listed}
     return found | {"layer": Registry("layer", [InputLayer, *networks], layers.registry.entries)}
 
@@ -200,7 +205,7 @@ def _checked_description(description) -> dict[str, Any]:
         raise FileFormatError(
             f"it was written by a newer chainrule ({description.get('chainrule')}, format version {written}; this one "
             f"reads up to {FORMAT_VERSION}). Upgrade with pip install --upgrade chainrule")
-    if found := (set(description) - {"class_names"}) ^ _ENTRIES:
+    if found := (set(description) - {"class_names", "preparation"}) ^ _ENTRIES:
         differing = ", ".join(map(repr, sorted(found)))
         raise FileFormatError(f"model.json has missing or unexpected entries: {differing}")
     return description

@@ -141,7 +141,7 @@ class Fit:
             return {}
         loss_weights = self.numbers().loss_weights
         for _, part in self.judge.parts(run.weights, run.state, loss_weights, self.validation):
-            figures = part()
+            _, figures = part()
         return {f"val_{name}": figure for name, figure in figures.items()}
 
     def numbers(self) -> Numbers:

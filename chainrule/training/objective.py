@@ -133,15 +133,19 @@ class Objective:
                 "losses": loss_sums, "metrics": metric_sums}
         return total + extra, (call.new_state, sums)
 
-    def evaluate(self, weights: Tree, state: Tree, data: Batch, batches, sums: Tree, start, stop, **numbers) -> Tree:
-        """The sums with the batches from `start` to `stop` added, in the data's own order, nothing trained."""
+    def evaluate(self, weights: Tree, state: Tree, data: Batch, batches, sums: Tree, start, stop,
+                 **numbers) -> tuple[Tree, Tree]:
+        """The state and the sums with the batches from `start` to `stop` added, in the data's own order.
+
+        Nothing is trained. The state goes on from batch to batch, as stateful layers want it.
+        """
         rows = batches.unshuffled()
 
-        def add(step, sums):
-            measure = lambda batch: self.measure(weights, state, batch, sums, **numbers)[1][1]
+        def add(step, carried):
+            measure = lambda batch: self.measure(weights, carried[0], batch, carried[1], **numbers)[1]
             return batches.with_batch(step, rows, data, measure)
 
-        return lax.fori_loop(start, stop, add, sums)
+        return lax.fori_loop(start, stop, add, (state, sums))
 
     def results(self, sums: Tree, loss_weights=None) -> dict[str, jax.Array]:
         """The figures that are reported: the loss, the loss of each of several outputs, the metrics."""

@@ -24,17 +24,17 @@ class Evaluation:
 
     @functools.cached_property
     def part(self):
-        """The sums after the batches from `start` to `stop`, and the figures they give."""
+        """The state and the sums after the batches from `start` to `stop`, and the figures they give."""
 
         def add_batches(weights, state, loss_weights, data: Batch, sums, start, stop):
-            sums = self.objective.evaluate(weights, state, data, self.batches, sums, start, stop,
-                                           loss_weights=loss_weights)
-            return sums, self.objective.results(sums, loss_weights)
+            state, sums = self.objective.evaluate(weights, state, data, self.batches, sums, start, stop,
+                                                  loss_weights=loss_weights)
+            return state, sums, self.objective.results(sums, loss_weights)
 
         return jax.jit(add_batches)
 
     def parts(self, weights: Tree, state: Tree, loss_weights, data, one_by_one: bool = False) -> Iterator:
-        """The steps to take over data or a stream: `(step, go)`, where `go()` gives the figures so far.
+        """The steps to take over data or a stream: `(step, go)`, where `go()` gives the state and the figures so far.
 
         Args:
             one_by_one: whether to stop after every batch.
@@ -42,10 +42,10 @@ class Evaluation:
         sums, step = self.start(), 0
 
         def go(stop):
-            nonlocal sums
+            nonlocal state, sums
             there = data.at(np.zeros(2, np.uint32), 0, step) if self.batches.chunk else data
-            sums, figures = self.part(weights, state, loss_weights, there, sums, np.int32(step), np.int32(stop))
-            return figures
+            state, sums, figures = self.part(weights, state, loss_weights, there, sums, np.int32(step), np.int32(stop))
+            return state, figures
 
         while step < self.batches.steps:
             stop = step + 1 if one_by_one else self.batches.chunk_end(step)
@@ -72,7 +72,7 @@ class Predictor:
     def __init__(self, network, dtype: str, batch_size: int):
         self.batch_size = batch_size
         self.fixed = fixed_batch_size(network)
-        self.goes_on = any(getattr(layer, "stateful", False) for _, layer in walk(network))
+        self.goes_on = goes_on(network)
 
         def evaluate(weights, state, x):
             outputs, call = apply(network, weights, state, (x,), dtype=dtype)
@@ -87,6 +87,11 @@ class Predictor:
         padded = x if rows == count else jax.tree.map(lambda leaf: _padded(leaf, rows), x)
         outputs, new_state = self.compiled(weights, state, padded)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs), new_state if self.goes_on else state
+
+
+def goes_on(network) -> bool:
+    """Whether a network has layers that begin a batch with the state that the one before ended with."""
+    return any(getattr(layer, "stateful", False) for _, layer in walk(network))
 
 
 def bucket(count: int) -> int:

@@ -139,8 +139,9 @@ class TrainingProgram:
 
     def evaluate(self, weights: Tree, state: Tree, numbers: Numbers, data: Batch, batches: Batches) -> Tree:
         """The metric sums over data in its own order, nothing trained."""
-        return self.objective.evaluate(weights, state, data, batches, self.objective.zeros(batches), 0, batches.steps,
-                                       loss_weights=numbers.loss_weights, settings=numbers.settings)
+        return self.objective.evaluate(
+            weights, state, data, batches, self.objective.zeros(batches), 0, batches.steps,
+            loss_weights=numbers.loss_weights, settings=numbers.settings)[1]
 
     def advance(self, run: RunState, numbers: Numbers, data: Batch, validation: Batch | None, steps,
                 every=1) -> tuple[RunState, Progress]:

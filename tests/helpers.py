@@ -1,5 +1,7 @@
 """What several test files need: small data, small networks, and a counter of compilations."""
 import contextlib
+import json
+import zipfile
 
 import jax
 import numpy as np
@@ -51,3 +53,15 @@ def assert_close(first, second, **tolerance) -> None:
     assert jax.tree.structure(first) == jax.tree.structure(second)
     for one, two in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_allclose(one, two, **tolerance)
+
+
+def rewritten(path, change) -> None:
+    """A model file with another description."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(members["model.json"])
+    change(description)
+    members["model.json"] = json.dumps(description).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)

@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from chainrule.data.preparation import Preparation
 from chainrule.data.split import split_indices
 from chainrule.errors import DataError, SettingError
 
@@ -19,6 +20,8 @@ class Source:
 
     Attributes:
         labels: the class of every row, `(count,)`, where they are known without reading the rows; else `None`.
+        preparation: what made the rows of raw data, such as a vocabulary: `fit` hands it to the model, whose file
+            keeps it; else `None`.
         in_memory: whether to load all rows at first; `None` decides by their size.
 
     Example:
@@ -34,6 +37,7 @@ class Source:
     """
 
     labels: np.ndarray | None = None
+    preparation: Preparation | None = None
     in_memory: bool | None = None
 
     def __len__(self) -> int:
@@ -108,7 +112,7 @@ class Subset(Source):
                             f"{indices.min()} to {indices.max()}.")
         self.source, self.indices = source, indices
         self.labels = None if source.labels is None else np.asarray(source.labels)[indices]
-        self.in_memory = source.in_memory
+        self.in_memory, self.preparation = source.in_memory, source.preparation
 
     def __len__(self) -> int:
         return len(self.indices)

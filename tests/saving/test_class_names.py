@@ -4,6 +4,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers import rewritten
 
 from chainrule.errors import FileFormatError, SettingError
 from chainrule.layers import Dense
@@ -16,18 +17,6 @@ NAME = "A name of a class is text of 1 to 200 characters; got "
 def network():
     inputs = Input((3,))
     return Model(inputs, Dense(2, activation="softmax")(inputs))
-
-
-def rewritten(path, change) -> None:
-    """A model file with another description."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    description = json.loads(members["model.json"])
-    change(description)
-    members["model.json"] = json.dumps(description).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
 
 
 @pytest.mark.parametrize("make", [network, lambda: Sequential([Input((3,)), Dense(2)]), lambda: Sequential([Dense(2)])])

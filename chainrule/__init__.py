@@ -17,6 +17,7 @@ from chainrule import (
     optimizers,
     regularizers,
     schedules,
+    series,
     utils,
 )
 from chainrule.models import Model, Sequential
@@ -27,5 +28,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Input", "Model", "Sequential", "activations", "applications", "callbacks", "constraints", "data", "datasets",
     "errors", "initializers", "inspect", "layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers",
-    "schedules", "utils",
+    "schedules", "series", "utils",
 ]

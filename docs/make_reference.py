@@ -24,6 +24,7 @@ from chainrule import (
     regularizers,
     saving,
     schedules,
+    series,
     symbolic,
     utils,
 )
@@ -134,6 +135,11 @@ def sections() -> list[Section]:
                 "`pip install 'chainrule[images]'`.",
                 [Entry("data.Source", data.Source, methods=("__len__", "rows", "load", "subset", "split")),
                  *_listed("data", data, except_for=("Source",))]),
+        Section("Series", "Readings in the order of time: windows of them, scaling, forecasts, and what these are measured "
+                "against. `series.split` and the readers give what the others take.",
+                [*(Entry(f"series.{name}", getattr(series, name)) for name in series.__all__
+                   if name != "Scaling"),
+                 *_with_methods("series.Scaling", series.Scaling)]),
         Section("Data sets", "Found in the folder that `CHAINRULE_DATA` names, in the cache, or downloaded once.",
                 [*(Entry(f"datasets.{name}.load_data", getattr(datasets, name).load_data)
                    for name in ("cifar10", "digits", "fashion_mnist", "mnist")),

@@ -9,7 +9,7 @@ ROOT = Path(chainrule.__file__).parent
 ORDER = [
     "errors", "configuration", "precision", "ops", "activations", "initializers", "regularizers", "constraints",
     "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets", "training", "saving",
-    "callbacks", "models", "applications", "inspect", "symbolic", "utils", "cli",
+    "callbacks", "models", "series", "text", "applications", "inspect", "symbolic", "utils", "cli",
 ]
 NUMPY_ONLY = ("data", "datasets")
 

@@ -3,9 +3,11 @@ from chainrule.configuration import Registry
 from chainrule.data.image_folder import ImageFiles, ImageFolder
 from chainrule.data.images import read_image
 from chainrule.data.preparation import Preparation
+from chainrule.data.scaling import Scaling
 from chainrule.data.source import Source
+from chainrule.data.vocabulary import BytePairVocabulary, CharacterVocabulary, WordVocabulary
 
 # What a model's file may name as the preparation of its data.
-registry = Registry("preparation", [])
+registry = Registry("preparation", [BytePairVocabulary, CharacterVocabulary, Scaling, WordVocabulary])
 
 __all__ = ["ImageFiles", "ImageFolder", "Preparation", "Source", "read_image"]

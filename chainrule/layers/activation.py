@@ -30,6 +30,7 @@ class Activation(Layer):
     activation: Any
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         prepare_activation(self)
@@ -65,6 +66,7 @@ class ReLU(Layer):
     threshold: float = 0.0
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         for setting in ("max_value", "negative_slope", "threshold"):
@@ -99,6 +101,7 @@ class LeakyReLU(Layer):
     negative_slope: float = 0.3
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_not_negative(self, "negative_slope", self.negative_slope)
@@ -176,6 +179,7 @@ class RReLU(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         if not 0 <= self.lower <= self.upper:
@@ -211,6 +215,7 @@ class ELU(Layer):
     alpha: float = 1.0
 
     supports_masking = True
+    each_step = True
 
     def call(self, x):
         return activations.elu(x, self.alpha)
@@ -232,6 +237,7 @@ class SELU(Layer):
     """
 
     supports_masking = True
+    each_step = True
 
     def call(self, x):
         return activations.selu(x)
@@ -256,6 +262,7 @@ class GELU(Layer):
     approximate: bool = False
 
     supports_masking = True
+    each_step = True
 
     def call(self, x):
         return activations.gelu(x, self.approximate)
@@ -284,6 +291,11 @@ class Softmax(Layer):
     axis: Any = -1
 
     supports_masking = True
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself."""
+        return self.axis in (-1, [-1], (-1,))
 
     def __post_init__(self):
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis

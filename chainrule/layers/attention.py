@@ -118,6 +118,10 @@ class _HeadedAttention(Layer):
         dropped = weights if self.attention_dropout is None else self.attention_dropout(weights)
         return self.attention_output(weighted_values(dropped, value)), weights
 
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step` gives what a call like this would: causal attention of a sequence to itself."""
+        return all(each is inputs[0] for each in inputs) and options == {"use_causal_mask": True}
+
     def initial_cache(self, batch: int, length: int) -> dict:
         """The cache for reading a sequence piece by piece, before its first entry.
 

@@ -59,6 +59,7 @@ class Call:
         self.losses: list[jax.Array] = []
         self.mixings: list[tuple[jax.Array, jax.Array]] = []
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
+        self.checks_inputs = True  # whether inputs must have the shapes that were declared
         self._paths = layer_paths(root)
         self._frozen = frozen_paths(root)
         self._copies: dict[int, Any] = {}

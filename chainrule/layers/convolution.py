@@ -1,6 +1,8 @@
 """Layers that apply the same weights at every place of a sequence, an image or a volume."""
 from typing import Any
 
+import jax.numpy as jnp
+
 from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import prepare_activation
 from chainrule.layers.base import Layer
@@ -41,6 +43,25 @@ class _Windowed(Layer):
                              f"{format_shape(input_shape)}.{fix}")
         self._check_places(input_shape[1:-1], owner)
         return known_last_axis(self, input_shape)
+
+    goes_on = True  # what it carries from step to step serves for sequences of any length
+
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step` gives what a call like this would: where no output sees a later input."""
+        return getattr(self, "padding", None) == "causal" and tuple(self.strides) == (1,) and not options
+
+    def initial_cache(self, batch: int, length: int):
+        """The inputs before the first that a window reaches back to: zeros, as causal padding puts them."""
+        reach = (self.kernel_size[0] - 1) * self.dilation_rate[0]
+        return jnp.zeros((batch, reach, self._built_shape[-1]), self._bound.dtype)
+
+    def step(self, x, cache):
+        """The output for the next entries of a sequence, `(batch, steps, channels)`, and the inputs to remember.
+
+        To be used on a bound copy, inside the `call` or `step` of another layer.
+        """
+        reach, entries = cache.shape[1], jnp.concatenate([cache, x], 1)
+        return type(self).call(self, entries)[:, reach:], entries[:, entries.shape[1] - reach:]
 
     def _check_places(self, places, owner: str) -> None:
         find_windows(places, self.kernel_size, self.strides, self.padding, self.dilation_rate, owner)

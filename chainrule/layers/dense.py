@@ -47,6 +47,7 @@ class Dense(Layer):
     bias_constraint: Any = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_count(self, "units", self.units)
@@ -102,6 +103,7 @@ class Maxout(Layer):
     bias_constraint: Any = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_count(self, "units", self.units)
@@ -155,6 +157,8 @@ class Bilinear(Layer):
     bias_regularizer: Any = None
     kernel_constraint: Any = None
     bias_constraint: Any = None
+
+    each_step = True
 
     def __post_init__(self):
         check_count(self, "units", self.units)
@@ -224,6 +228,15 @@ class EinsumDense(Layer):
     bias_regularizer: Any = None
     kernel_constraint: Any = None
     bias_constraint: Any = None
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself: its axis is not summed over, and has no weights."""
+        taken, kernel, given = re.split(",|->", self.equation)
+        if taken.startswith("."):  # the time axis may be among those that the equation leaves alone
+            return given.startswith(".") and len(self._built_shape) - len(taken.replace(".", "")) > 1
+        weighted = kernel + (self.bias_axes or "")
+        return taken[1:2] not in ("", ".") and taken[1:2] == given[1:2] and taken[1] not in weighted
 
     def __post_init__(self):
         prepare_activation(self)

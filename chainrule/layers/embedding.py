@@ -13,7 +13,8 @@ from chainrule.layers.dense import check_count
 class Embedding(Layer):
     """A table of vectors, one for each word, letter or category: `y = embeddings[x]`.
 
-    An index outside of the table raises where it can be seen; in compiled programs, which cannot raise, its vector is
+    An index outside of the table raises where it can be seen: in data for `fit`, `evaluate` and `predict` that go
+    straight into the layer, and where it is called by itself. In compiled programs, which cannot raise, its vector is
     NaN, so that `fit` stops and a prediction shows it.
 
     Shapes: integers `(batch, ...)` to `(batch, ..., output_dim)`; embeddings `(input_dim, output_dim)`.
@@ -48,6 +49,16 @@ class Embedding(Layer):
         check_count(self, "input_dim", input_dim)
         check_count(self, "output_dim", output_dim)
         self._given = None if weights is None else self._table(weights)
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself, no mask coming with it."""
+        return not self.mask_zero
+
+    @property
+    def index_limit(self) -> tuple[int, str]:
+        """How many indices there are, from 0 on, and the setting that says so."""
+        return self.input_dim, "input_dim"
 
     @classmethod
     def _read_settings(cls, settings):

@@ -18,6 +18,7 @@ class _Elementwise(Layer):
     """Inputs of one shape, or with axes of size 1 that are repeated, made into one. One alone stays as it is."""
 
     supports_masking = True
+    each_step = True
 
     def build(self, input_shape):
         check_alike(self, input_shapes(self, input_shape))
@@ -137,6 +138,11 @@ class Concatenate(Layer):
 
     supports_masking = True
 
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself."""
+        return row_axis(self, "axis", self.axis, self._built_shape[0]) != 1
+
     def build(self, input_shape):
         shapes = input_shapes(self, input_shape)
         axis = row_axis(self, "axis", self.axis, shapes[0])
@@ -234,6 +240,12 @@ class Operation(Layer):
     right: Any = None
 
     supports_masking = True
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself: entry by entry, with nothing that has a time axis."""
+        is_alike = all(side is None or np.ndim(side) < 2 for side in (self.left, self.right))
+        return self.operator not in ("matmul", "getitem") and is_alike
 
     def __post_init__(self):
         if self.operator not in _OPERATORS:

@@ -55,6 +55,11 @@ class BatchNormalization(Layer):
 
     supports_masking = True
 
+    @property
+    def each_step(self) -> bool:
+        """Whether outside of training it treats each step of a sequence by itself."""
+        return 1 not in _row_axes(self, self._built_shape)
+
     def build(self, input_shape):
         axis = self.axis % len(input_shape)
         channels = (known_last_axis(self, (*input_shape[:1], input_shape[axis])),)
@@ -145,6 +150,11 @@ class LayerNormalization(Layer):
 
     supports_masking = True
 
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself."""
+        return 1 not in _row_axes(self, self._built_shape)
+
     def build(self, input_shape):
         _add_gamma_and_beta(self, _known_sizes(self, input_shape))
 
@@ -180,6 +190,11 @@ class RMSNormalization(Layer):
     epsilon: float = 1e-6
 
     supports_masking = True
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself."""
+        return 1 not in _row_axes(self, self._built_shape)
 
     def build(self, input_shape):
         self.scale = self.add_weight(_known_sizes(self, input_shape), "ones")
@@ -276,6 +291,11 @@ class UnitNormalization(Layer):
     axis: Any = -1
 
     supports_masking = True
+
+    @property
+    def each_step(self) -> bool:
+        """Whether it treats each step of a sequence by itself."""
+        return 1 not in _row_axes(self, self._built_shape)
 
     def build(self, input_shape):
         _row_axes(self, input_shape)

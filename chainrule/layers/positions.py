@@ -21,6 +21,10 @@ class _Positional(Layer):
     supports_masking = True
     time_axis = -2
 
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step` gives what a call like this would."""
+        return len(inputs) == 1 and not options
+
     def initial_cache(self, batch: int, length: int) -> dict:
         """The start of a sequence."""
         return {"index": jnp.zeros((), jnp.int32)}
@@ -209,6 +213,15 @@ class TokenAndPositionEmbedding(_Positional):
         self.token_embedding = Embedding(self.vocabulary_size, self.embedding_dim, self.embeddings_initializer,
                                          mask_zero=self.mask_zero)
         self.position_embedding = PositionEmbedding(self.sequence_length, self.embeddings_initializer)
+
+    @property
+    def index_limit(self) -> tuple[int, str]:
+        """How many tokens there are, from 0 on, and the setting that says so."""
+        return self.vocabulary_size, "vocabulary_size"
+
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step` gives what a call like this would: where no mask comes with it."""
+        return super().can_step(inputs, options) and not self.mask_zero
 
     def call(self, x, start_index=0):
         tokens = self.token_embedding(x)

@@ -41,6 +41,7 @@ class Recurrent(Layer):
     zero_output_for_mask: bool = False
 
     supports_masking = True
+    goes_on = True  # what it carries from step to step serves for sequences of any length
 
     def build(self, input_shape):
         if not isinstance(input_shape, (list, tuple)) or len(input_shape) < 3:
@@ -75,6 +76,10 @@ class Recurrent(Layer):
     def initial_states(self, batch_size: int) -> list:
         """The states before the first step, for a copy that is bound to arrays (as inside of `call`)."""
         raise NotImplementedError
+
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step`, from `initial_states` on, gives what a call like this would."""
+        return not self.go_backwards and len(inputs) == 1 and not options
 
     def step(self, inputs, states):
         """One step, for generation that carries the states along: on a copy that is bound to arrays, a pure function.
@@ -541,6 +546,7 @@ class TimeDistributed(Layer):
     layer: Any
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         if not isinstance(self.layer, Layer):

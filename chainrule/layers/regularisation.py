@@ -35,6 +35,7 @@ class Dropout(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_rate(self, self.rate)
@@ -52,6 +53,7 @@ class _SpatialDropout(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
     places = 0  # the number of axes between batch and channels
 
     def __post_init__(self):
@@ -168,6 +170,7 @@ class AlphaDropout(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_rate(self, self.rate)
@@ -204,6 +207,7 @@ class GaussianNoise(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_not_negative(self, "stddev", self.stddev)
@@ -240,6 +244,7 @@ class GaussianDropout(Layer):
     seed: int | None = None
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_rate(self, self.rate)
@@ -271,6 +276,7 @@ class ActivityRegularization(Layer):
     l2: float = 0.0
 
     supports_masking = True
+    each_step = True
 
     def __post_init__(self):
         check_not_negative(self, "l1", self.l1)

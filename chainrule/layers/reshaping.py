@@ -81,6 +81,7 @@ class Rescaling(Layer):
     offset: float = 0.0
 
     supports_masking = True
+    each_step = True
 
     def call(self, x):
         per_channel = lambda value: jnp.asarray(value, x.dtype) if isinstance(value, (list, tuple)) else value
@@ -158,6 +159,7 @@ class Identity(Layer):
     """
 
     supports_masking = True
+    each_step = True
 
     def call(self, x):
         return x

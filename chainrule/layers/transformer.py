@@ -108,6 +108,10 @@ class TransformerBlock(Layer):
     def call(self, x, mask=None):
         return self._through(x, lambda h: self.attention(h, value_mask=mask, use_causal_mask=self.causal))
 
+    def can_step(self, inputs: tuple, options: dict) -> bool:
+        """Whether `step` gives what a call like this would: where the block is causal."""
+        return self.causal and len(inputs) == 1 and not options
+
     def initial_cache(self, batch: int, length: int) -> dict:
         """The cache for reading a sequence piece by piece: as for `MultiHeadAttention`."""
         return self.attention.initial_cache(batch, length)

@@ -31,7 +31,8 @@ def test_a_file_of_no_known_kind(tmp_path):
     (("digits", "--horizon", 3), "--horizon is for a series, and digits is read as images. Leave it out."),
     (("digits", "--length", 3), "--length is for text and a series, and digits is read as images. Leave it out."),
     (("book.txt", "--size", 8), "--size is for images, and book.txt is read as text. Leave it out."),
-    (("a.csv", "--time", "t", "--tokens", "words"), "--tokens is for text, and a.csv is read as a series. Leave it out."),
+    (("a.csv", "--time", "t", "--tokens", "words"),
+     "--tokens is for text, and a.csv is read as a series. Leave it out."),
 ])
 def test_options_of_another_kind_of_data(words, message):
     assert refused(*words) == f"Error: {message}"
@@ -43,7 +44,8 @@ def test_a_text_that_is_not_there():
 
 @pytest.mark.parametrize("words, message", [
     (("--tokens", "letters"), "There are no tokens 'letters'. Known: byte_pairs, characters, words."),
-    (("--vocabulary", 50), "--vocabulary is for words and byte_pairs; of characters there are as many as the text has."),
+    (("--vocabulary", 50),
+     "--vocabulary is for words and byte_pairs; of characters there are as many as the text has."),
     (("--network", "dense"), "There is no network 'dense' for text. Known: gru, lstm, transformer."),
     (("--hidden", 0), "--hidden needs at least one layer for text, such as 256."),
     (("--network", "transformer", "--hidden", "64,32"),

@@ -9,6 +9,8 @@ from chainrule.errors import FileFormatError, SettingError, UnknownLayerError
 from chainrule.layers import Dense
 from chainrule.models import Input, Sequential, load_model
 
+EXPECTED = "A preparation is a vocabulary of chainrule.text, a scaling of chainrule.series, or None; got"
+
 
 def network():
     return Sequential([Input((3,)), Dense(2, activation="softmax")])
@@ -59,16 +61,13 @@ def test_fit_takes_it_from_a_source_and_keeps_one_that_was_set():
 def test_what_is_none():
     with pytest.raises(SettingError) as error:
         network().preparation = "lower case"
-    assert str(error.value) == ("A preparation is a vocabulary of chainrule.text, a scaling of chainrule.series, or None; "
-                                "got 'lower case'.")
+    assert str(error.value) == f"{EXPECTED} 'lower case'."
 
 
 @pytest.mark.parametrize(("entry", "kind", "message"), [
-    ("text", FileFormatError, "the preparation of its data is not valid (SettingError: A preparation is a vocabulary of "
-                              "chainrule.text, a scaling of chainrule.series, or None; got 'text'.)."),
+    ("text", FileFormatError, f"the preparation of its data is not valid (SettingError: {EXPECTED} 'text'.)."),
     ({"layer": "Dense", "settings": {"units": 2}}, FileFormatError,
-     "the preparation of its data is not valid (SettingError: A preparation is a vocabulary of chainrule.text, a scaling "
-     "of chainrule.series, or None; got Dense(units=2).)."),
+     f"the preparation of its data is not valid (SettingError: {EXPECTED} Dense(units=2).)."),
     ({"preparation": "os.system", "settings": {}}, UnknownLayerError, None),
 ])
 def test_files_that_say_something_else(tmp_path, entry, kind, message):

@@ -13,7 +13,7 @@ def check_input_shape(network: str, input_shape, include_top: bool, weights, fla
     """The shape of one image, checked, with its default filled in."""
     if input_shape is None:
         return (224, 224, 3) if include_top else (None, None, 3)
-    shape = tuple(input_shape)
+    shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
     whole = all(size is None or (isinstance(size, int) and size > 0) for size in shape)
     if len(shape) != 3 or not whole or shape[2] is None:
         raise ShapeError(f"{network}: `input_shape` is (height, width, channels), such as (224, 224, 3); got "

@@ -210,7 +210,7 @@ class ImageFolder(ImageFiles):
         for name in folders:
             if number[name] not in self.labels:
                 raise DataError(f"All images of the class {name!r} are broken. "
-                                f"{next(text for file, text in self.skipped if name in file.parts)}")
+                                f"{next(text for file, text in self.skipped if file in folders[name])}")
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, {len(self.class_names)} classes>"
@@ -226,14 +226,15 @@ def class_folders(path) -> dict[str, list[Path]]:
     if not path.is_dir():
         raise DataError(f"{path} is a file. Images are read from a folder that holds one folder for each class:\n"
                         f"{_tree('photos')}" if path.exists() else f"There is no folder {path}.")
-    names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in _entries(path) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         loose = find_images(path)
         found = f"{len(loose)} images, but no folders" if loose else "no folders and no images"
         raise DataError(f"{path} holds {found}. Expected a folder of images for each class:\n{_tree(path.name)}")
     if all(name.lower() in PART_NAMES and _has_folders(path / name) for name in names):
+        training = next((name for name in names if name.lower().startswith("train")), names[0])
         raise DataError(f"{path} holds the parts of a data set ({', '.join(names)}), not classes. "
-                        f"Give one of them: {path / names[0]}.")
+                        f"Give one of them: {path / training}.")
     folders = {name: find_images(path / name) for name in names}
     if not any(folders.values()):
         raise DataError(f"{path} has no images in its folders.{_other_files(path)}")
@@ -251,13 +252,26 @@ def find_images(path) -> list[Path]:
 
 def _files(path) -> Iterator[Path]:
     """The files in a folder and below it but for hidden ones."""
-    for folder, below, names in os.walk(path):
+    for folder, below, names in os.walk(path, onerror=_unreadable):
         below[:] = [name for name in below if not name.startswith(".")]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _has_folders(path: Path) -> bool:
-    return any(entry.is_dir() for entry in path.iterdir())
+    return any(entry.is_dir() for entry in _entries(path))
+
+
+def _entries(path: Path) -> list[Path]:
+    """What stands in a folder."""
+    try:
+        return list(path.iterdir())
+    except OSError as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: OSError):
+    """Raise what is wrong with a folder: images in it must not go missing without a word."""
+    raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _numbered(path: Path, found: list[str], class_names: Sequence[str] | None) -> list[str]:

@@ -175,6 +175,8 @@ def _opened(path) -> Iterator:
 
     bombs = Image.DecompressionBombError, Image.DecompressionBombWarning
     try:
+        if isinstance(path, (str, os.PathLike)) and os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError("it is a folder" if os.path.isdir(path) else "it is a pipe or a device, which may not end")
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
                 raise Image.DecompressionBombError

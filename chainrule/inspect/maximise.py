@@ -37,6 +37,10 @@ class Maximisation:
     input: np.ndarray
     activation: np.ndarray
 
+    def __repr__(self) -> str:
+        shown = format_shape(self.image.shape)
+        return f"<Maximisation: {self.layer!r}, unit {self.unit}, image {shown}, steps {self.activation.shape[-1] - 1}>"
+
     @property
     def picture(self) -> Picture:
         """The image as a `Picture`, those of several units side by side."""

@@ -61,6 +61,8 @@ class _RandomAffine(ImageAugmentation):
 
     def __post_init__(self):
         check_sampling(self.fill_mode, self.interpolation)
+        if not is_number(self.fill_value):
+            raise SettingError(f"{type(self).__name__}: `fill_value` must be a number; got {self.fill_value!r}.")
 
     def matrices(self, shape, *drawn):
         """What makes the places to read at, `(batch, 2, 3)`: see `affine_transform`."""
@@ -419,15 +421,28 @@ def check_images(layer, input_shape) -> None:
             f"Give grey images a channel: Reshape((height, width, 1)).")
 
 
-def check_factor(layer, setting: str, factor, lowest: float, highest: float) -> None:
-    """A factor must be a number, or a pair of numbers, within bounds."""
+def is_number(value) -> bool:
+    """Whether a setting is a plain number, and not a truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_order(layer, setting: str, value) -> None:
+    """Of a pair of bounds the lower one comes first."""
+    if isinstance(value, (tuple, list)) and value[0] > value[1]:
+        raise SettingError(f"{type(layer).__name__}: `{setting}` is a pair (lowest, highest), the lower one first; "
+                           f"got {value!r}.")
+
+
+def check_factor(layer, setting: str, factor, lowest: float, highest: float, ordered: bool = True) -> None:
+    """A factor must be a number, or a pair of numbers, within bounds; the lower one first where they are bounds."""
     numbers = factor if isinstance(factor, (tuple, list)) else (factor,)
-    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = len(numbers) == 2 or numbers == (factor,)
     if not fits or not all(is_number(number) and lowest <= number <= highest for number in numbers):
         raise SettingError(
             f"{type(layer).__name__}: `{setting}` is a number from {lowest} to {highest}, or a pair (lowest, highest) "
             f"of them; got {factor!r}.")
+    if ordered:
+        check_order(layer, setting, factor)
 
 
 def _matrices(columns, rows):

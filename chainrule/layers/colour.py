@@ -10,7 +10,9 @@ from chainrule.layers.augmentation import (
     ImageAugmentation,
     check_factor,
     check_images,
+    check_order,
     draw_uniform,
+    is_number,
     per_image,
     symmetric,
     up_to,
@@ -83,7 +85,7 @@ class RandomContrast(ImageAugmentation):
     seed: int | None = None
 
     def __post_init__(self):
-        check_factor(self, "factor", self.factor, 0, 1)
+        check_factor(self, "factor", self.factor, 0, 1, ordered=False)  # how far down, and how far up
         check_value_range(self)
 
     def draw(self, key, shape, dtype):
@@ -173,6 +175,7 @@ class RandomNoise(ImageAugmentation):
     def __post_init__(self):
         for stddev in self.stddev if _is_pair(self.stddev) else (self.stddev,):
             check_not_negative(self, "stddev", stddev)
+        check_order(self, "stddev", self.stddev)
         check_value_range(self)
 
     def draw(self, key, shape, dtype):
@@ -220,6 +223,10 @@ class RandomErasing(ImageAugmentation):
         check_factor(self, "factor", self.factor, 0, 1)
         check_factor(self, "scale", self.scale, 0, 1)
         check_value_range(self)
+        values = self.fill_value if isinstance(self.fill_value, (tuple, list)) else (self.fill_value,)
+        if self.fill_value is not None and not all(map(is_number, values)):
+            raise SettingError(f"RandomErasing: `fill_value` is a number, one a channel, or None for noise; got "
+                               f"{self.fill_value!r}.")
 
     def build(self, input_shape):
         check_images(self, input_shape)
@@ -262,7 +269,6 @@ def random_box(key, shape, height_share, width_share):
 def check_value_range(layer) -> None:
     """A range of values is a pair of numbers, the lower one first."""
     found = layer.value_range
-    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
     if not _is_pair(found) or not all(map(is_number, found)) or not found[0] < found[1]:
         raise SettingError(f"{type(layer).__name__}: `value_range` is the lowest and the highest value of pixels, such "
                            f"as (0, 255) or (0, 1); got {found!r}.")

@@ -182,6 +182,8 @@ def convolve2d(image, kernel, strides=1, padding="valid", dilation=1) -> jax.Arr
         raise ShapeError(f"convolve2d takes an image, (height, width) or (height, width, channels), or a batch of "
                          f"them, (batch, height, width, channels); got {format_shape(image.shape)}.")
     channels = 1 if image.ndim == 2 else image.shape[-1]
+    if not channels:
+        raise ShapeError(f"convolve2d: an image of shape {format_shape(image.shape)} has no channels.")
     fits = kernel.ndim == 2 or (image.ndim > 2 and kernel.ndim in (3, 4) and kernel.shape[2] == channels)
     if not fits:
         banks = "" if image.ndim == 2 else (
@@ -231,6 +233,9 @@ def find_windows(places, lengths, strides, padding, dilation, owner: str) -> Win
     strides = one_for_each_axis(strides, axes, "strides", owner)
     dilation = one_for_each_axis(dilation, axes, "dilation", owner)
     check_padding(padding, axes, owner)
+    if 0 in lengths:
+        raise ShapeError(f"{owner}: a kernel of size {format_shape(lengths)} has no entries. Expected at least one "
+                         f"along each axis.")
     reaches = [(length - 1) * step + 1 for length, step in zip(lengths, dilation, strict=True)]
     pairs = [_padding_of(padding, axis, size, reach, stride)
              for axis, (size, reach, stride) in enumerate(zip(places, reaches, strides, strict=True))]

@@ -136,6 +136,8 @@ def sharpen(amount: float = 1.0) -> np.ndarray:
         >>> sharpen().tolist()
         [[0.0, -1.0, 0.0], [-1.0, 5.0, -1.0], [0.0, -1.0, 0.0]]
     """
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not math.isfinite(amount):
+        raise SettingError(f"sharpen: `amount` must be a number; got {amount!r}.")
     return identity() - np.float32(amount) * laplacian()
 
 

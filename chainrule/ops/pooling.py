@@ -48,8 +48,7 @@ def max_pool(x, pool_size, strides=None, padding: str = "valid") -> jax.Array:
         >>> max_pool(x, 2).ravel().tolist()
         [5.0, 4.0]
     """
-    x = jnp.asarray(x)
-    return _pool(x, pool_size, strides, padding, _larger, lowest(x.dtype), "max_pool")
+    return _max_pool(jnp.asarray(x), pool_size, strides, padding, "max_pool")
 
 
 def average_pool(x, pool_size, strides=None, padding: str = "valid") -> jax.Array:
@@ -76,11 +75,7 @@ def average_pool(x, pool_size, strides=None, padding: str = "valid") -> jax.Arra
         >>> average_pool(np.arange(6.0).reshape(1, 6, 1), 3).ravel().tolist()
         [1.0, 4.0]
     """
-    x = jnp.asarray(x)
-    y = _pool(widened(x), pool_size, strides, padding, jnp.add, 0, "average_pool")
-    for entries in _entries(x.shape, pool_size, strides, padding):
-        y = y / entries.astype(y.dtype)
-    return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y
+    return _average_pool(jnp.asarray(x), pool_size, strides, padding, "average_pool")
 
 
 def max_pool2d(image, size, strides=None, padding: str = "valid") -> jax.Array:
@@ -100,7 +95,7 @@ def max_pool2d(image, size, strides=None, padding: str = "valid") -> jax.Array:
         [[20, 30]]
     """
     size = one_for_each_axis(size, 2, "size", "max_pool2d")
-    return on_images(lambda images: max_pool(images, size, strides, padding), image, "max_pool2d")
+    return on_images(lambda images: _max_pool(images, size, strides, padding, "max_pool2d"), image, "max_pool2d")
 
 
 def average_pool2d(image, size, strides=None, padding: str = "valid") -> jax.Array:
@@ -120,7 +115,8 @@ def average_pool2d(image, size, strides=None, padding: str = "valid") -> jax.Arr
         [[13.0, 8.0]]
     """
     size = one_for_each_axis(size, 2, "size", "average_pool2d")
-    return on_images(lambda images: average_pool(images, size, strides, padding), image, "average_pool2d")
+    return on_images(lambda images: _average_pool(images, size, strides, padding, "average_pool2d"), image,
+                     "average_pool2d")
 
 
 def on_images(function: Callable, image, name: str) -> jax.Array:
@@ -188,6 +184,19 @@ def check_windows(places, windows, strides, padding: str, owner: str) -> None:
         raise ShapeError(
             f"{owner}: the output would be empty. A window of {format_shape(windows)} does not fit into places of "
             f"{format_shape(places)}. Use {fix}.")
+
+
+def _max_pool(x, pool_size, strides, padding: str, owner: str):
+    """What `max_pool` does; `owner` is what messages call it."""
+    return _pool(x, pool_size, strides, padding, _larger, lowest(x.dtype), owner)
+
+
+def _average_pool(x, pool_size, strides, padding: str, owner: str):
+    """What `average_pool` does; `owner` is what messages call it."""
+    y = _pool(widened(x), pool_size, strides, padding, jnp.add, 0, owner)
+    for entries in _entries(x.shape, pool_size, strides, padding):
+        y = y / entries.astype(y.dtype)
+    return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y
 
 
 def _pool(x, pool_size, strides, padding, combine: Callable, outside, owner: str):

@@ -124,7 +124,7 @@ def text_of(error_type, network, **settings) -> str:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_wrong_input_shapes(network):
     name = network.__name__
-    for shape in ((224, 224), (224, 224, None), (224, "a", 3), (0, 32, 3)):
+    for shape in ((224, 224), (224, 224, None), (224, "a", 3), (0, 32, 3), 224, "224"):
         assert text_of(ShapeError, network, weights=None, input_shape=shape) == (
             f"{name}: `input_shape` is (height, width, channels), such as (224, 224, 3); got {shape!r}.")
     assert text_of(ShapeError, network, weights=None, input_shape=(31, 64, 3)) == (

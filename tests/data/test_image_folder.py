@@ -1,4 +1,5 @@
 """Images in folders by class: what is found, how it is labelled, which files are broken, and training on it."""
+import os
 import shutil
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_parts_of_a_data_set_are_no_classes(photos, tmp_path):
         shutil.copytree(photos, tmp_path / "data" / part)
     assert refused(tmp_path / "data") == (
         f"{tmp_path / 'data'} holds the parts of a data set (test, train), not classes. Give one of them: "
-        f"{tmp_path / 'data' / 'test'}.")
+        f"{tmp_path / 'data' / 'train'}.")
     for name in ("train", "plane"):
         draw(tmp_path / "vehicles" / name / "1.png", 0)
     assert ImageFolder(tmp_path / "vehicles").class_names == ["plane", "train"]
@@ -174,6 +175,33 @@ def test_a_class_of_broken_images(broken):
     assert refused(broken, size=4, errors="skip") == (
         f"All images of the class 'cat' are broken. {broken / 'cat/b.png'} cannot be read as an image: it is damaged, "
         f"or none of JPEG, PNG, BMP, GIF, WebP and TIFF.")
+
+
+def test_a_class_of_broken_images_is_known_by_its_folder_alone(broken):
+    """Not by the name of a folder above, or below in another class."""
+    draw(broken / "dog" / "cat" / "b.png", 0).write_bytes(b"")
+    (broken / "dog").rename(broken / "a dog")
+    shutil.rmtree(broken / "cat" / "old")
+    assert refused(broken, size=4, errors="skip") == (
+        f"All images of the class 'cat' are broken. {broken / 'cat/b.png'} cannot be read as an image: it is damaged, "
+        f"or none of JPEG, PNG, BMP, GIF, WebP and TIFF.")
+
+
+@pytest.mark.parametrize("place", [".", "dog", "cat/old"])
+def test_folders_that_may_not_be_read(photos, monkeypatch, place):
+    """Who may read everything, as the tests may, meets no such folder: the system's answer is made up."""
+    closed, scan, listdir = str(photos / place), os.scandir, os.listdir
+
+    def refuse(real):
+        def read(path="."):
+            if os.fspath(path) == closed:
+                raise PermissionError(13, "Permission denied", closed)
+            return real(path)
+        return read
+
+    monkeypatch.setattr(os, "scandir", refuse(scan))
+    monkeypatch.setattr(os, "listdir", refuse(listdir))
+    assert refused(photos, size=4) == f"The folder {closed} cannot be read: Permission denied."
 
 
 def test_files_in_a_list(photos):

@@ -1,4 +1,5 @@
 """Images from files: every format and mode, orientation, sizes, and what is said of files that are broken."""
+import os
 import struct
 import sys
 import zlib
@@ -164,8 +165,14 @@ def test_broken_files(tmp_path):
     assert failure(path) == unknown
     Image.fromarray(PHOTO).save(path, "EPS")  # which Pillow would hand to Ghostscript
     assert failure(path) == unknown
-    assert failure(tmp_path) == f"{tmp_path} cannot be read as an image: Is a directory."
+    assert failure(tmp_path) == f"{tmp_path} cannot be read as an image: it is a folder."
     assert failure(tmp_path / "none.jpg") == f"There is no file {tmp_path / 'none.jpg'}."
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert failure(tmp_path / "a.png") == (
+        f"{tmp_path / 'a.png'} cannot be read as an image: it is a pipe or a device, which may not end.")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tiff"])

@@ -54,6 +54,15 @@ def test_by_hand_of_a_linear_unit():
     np.testing.assert_allclose(once.image, start + 0.01 * blurred / np.sqrt((blurred**2).mean()), rtol=1e-5)
 
 
+def test_what_is_shown_is_a_line():
+    """Not the arrays: a notebook shows what a call returned."""
+    model = images()
+    assert repr(maximise(model, "first", 2, steps=1)) == (
+        "<Maximisation: 'first', unit 2, image (12, 10, 3), steps 1>")
+    assert repr(maximise(model, "first", [2, 0], steps=1)) == (
+        "<Maximisation: 'first', unit [2, 0], image (2, 12, 10, 3), steps 1>")
+
+
 def dense():
     return Sequential([Input((6, 5)), Flatten(), Dense(4, activation="relu"), Dense(2)])
 

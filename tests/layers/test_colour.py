@@ -106,6 +106,14 @@ RANGE = "`value_range` is the lowest and the highest value of pixels, such as (0
      "RandomSaturation takes colour images, (batch, height, width, 3); got (None, 8, 8, 1). Grey images have no "
      "saturation: leave it out."),
     (lambda: RandomNoise((0.1, -0.1)), "RandomNoise: `stddev` must be a number of at least 0; got -0.1."),
+    (lambda: RandomNoise((0.2, 0.1)),
+     "RandomNoise: `stddev` is a pair (lowest, highest), the lower one first; got (0.2, 0.1)."),
+    (lambda: RandomErasing(scale=(0.4, 0.1)),
+     "RandomErasing: `scale` is a pair (lowest, highest), the lower one first; got (0.4, 0.1)."),
+    (lambda: RandomErasing(fill_value="noise"),
+     "RandomErasing: `fill_value` is a number, one a channel, or None for noise; got 'noise'."),
+    (lambda: RandomErasing(fill_value=[0, None, 0]),
+     "RandomErasing: `fill_value` is a number, one a channel, or None for noise; got [0, None, 0]."),
     (lambda: RandomErasing(fill_value=[0, 0])(cr.Input((8, 8, 3))),
      "RandomErasing: `fill_value` is a number or one a channel, 3 here; got [0, 0]."),
 ])
@@ -113,3 +121,7 @@ def test_what_is_refused(make, message):
     with pytest.raises((SettingError, ShapeError)) as error:
         make()
     assert str(error.value) == message
+
+
+def test_a_pair_for_contrast_is_how_far_down_and_how_far_up():
+    assert_uniform(*drawn(RandomContrast((0.5, 0.2))), 0.5, 1.2)

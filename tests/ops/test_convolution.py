@@ -346,6 +346,12 @@ zeros = lambda *shape: np.zeros(shape, "float32")
     (lambda: ops.convolve_depthwise(zeros(2, 8, 8, 3), zeros(3, 3, 4, 1)), ShapeError,
      "convolve_depthwise: a kernel of shape (3, 3, 4, 1) (window, channels, multiplier) is for 4 channels; the input "
      "of shape (2, 8, 8, 3) has 3."),
+    (lambda: ops.convolve2d(zeros(8, 8), zeros(0, 3)), ShapeError,
+     "convolve2d: a kernel of size (0, 3) has no entries. Expected at least one along each axis."),
+    (lambda: ops.convolve(zeros(1, 8, 1), zeros(0, 1, 1)), ShapeError,
+     "convolve: a kernel of size (0,) has no entries. Expected at least one along each axis."),
+    (lambda: ops.convolve2d(zeros(8, 8, 0), zeros(3, 3)), ShapeError,
+     "convolve2d: an image of shape (8, 8, 0) has no channels."),
     (lambda: ops.convolve2d(zeros(8), zeros(3, 3)), ShapeError,
      "convolve2d takes an image, (height, width) or (height, width, channels), or a batch of them, (batch, height, "
      "width, channels); got (8,)."),

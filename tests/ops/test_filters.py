@@ -61,6 +61,8 @@ def test_a_kernel_on_an_image():
      "The kernel 'gaussian_blur' takes `size` and `sigma`; got `width`."),
     (lambda: ops.named_kernel("box_blur", size=4), SettingError,
      "box_blur: `size` must be odd and positive, so that there is a middle; got 4."),
+    (lambda: ops.named_kernel("sharpen", amount="much"), SettingError,
+     "sharpen: `amount` must be a number; got 'much'."),
     (lambda: ops.named_kernel("gaussian_blur", sigma=0), SettingError,
      "gaussian_blur: `sigma` must be a positive number; got 0."),
 ])

@@ -155,6 +155,11 @@ X = np.zeros((2, 4, 5, 3), "float32")
      "average_pool: `strides` must be a positive integer or 2 of them; got (1, 2, 3)."),
     (lambda: ops.max_pool2d(X, "2"), SettingError,
      "max_pool2d: `size` must be a positive integer or 2 of them; got '2'."),
+    (lambda: ops.max_pool2d(X[0], 5), ShapeError,
+     "max_pool2d: the output would be empty. A window of (5, 5) does not fit into places of (4, 5). Use "
+     "padding='same', a smaller window, or larger inputs."),
+    (lambda: ops.average_pool2d(X[0], 2, -1), SettingError,
+     "average_pool2d: `strides` must be a positive integer or 2 of them; got -1."),
     (lambda: ops.max_pool(X, 2, padding="full"), SettingError,
      "max_pool: `padding` must be 'valid' or 'same'; got 'full'."),
 ])

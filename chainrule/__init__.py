@@ -18,6 +18,7 @@ from chainrule import (
     regularizers,
     schedules,
     series,
+    text,
     utils,
 )
 from chainrule.models import Model, Sequential
@@ -28,5 +29,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Input", "Model", "Sequential", "activations", "applications", "callbacks", "constraints", "data", "datasets",
     "errors", "initializers", "inspect", "layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers",
-    "schedules", "series", "utils",
+    "schedules", "series", "text", "utils",
 ]

@@ -33,6 +33,7 @@ from chainrule.layers.binding import (
     seed_words,
     walk,
 )
+from chainrule.layers.host import HostLayer
 from chainrule.layers.symbol import Symbol, contains_symbol
 from chainrule.network.graph import Input, InputLayer, Network, name_layers
 from chainrule.network.summary import count, summary_html, summary_text
@@ -49,6 +50,7 @@ from chainrule.training.predict import Evaluation, Predictor, concatenate, defau
 from chainrule.training.program import RunState, TrainingProgram
 from chainrule.training.stream import Stream, check_source, chunk_steps, in_memory, inputs_ahead, known_class_weight
 
+_PROGRAMS = ("_predictor", "_writing")  # attributes that hold what was compiled for a model as it stands
 _MOST_CLASSES = 100_000
 _LONGEST_CLASS_NAME = 200
 
@@ -115,7 +117,8 @@ class Model(Network):
 
         Args:
             weights, state: as `init` or `variables` return them.
-            x: an array, or the structure of arrays that the network takes.
+            x: an array, or the structure of arrays that the network takes. Where a layer such as `TextVectorization`
+                prepares an input, it is what that layer gives: `model.apply(weights, state, vectorize(texts))`.
             key: where dropout and other random layers draw from; needed in training where there are such layers.
             training: whether layers behave as in training.
 
@@ -134,6 +137,9 @@ class Model(Network):
     def __call__(self, *inputs, **options):
         if self._bound is not None or contains_symbol((inputs, options)):
             return super().__call__(*inputs, **options)
+        graph = self.__dict__.get("_graph")
+        if graph is not None and graph.hosts and inputs:
+            inputs = (prepare.input_arrays(self, inputs[0]), *inputs[1:])
         with precision(self.dtype):
             inputs = jax.tree.map(jax.numpy.asarray, inputs)
             if not self.built:
@@ -341,7 +347,8 @@ class Model(Network):
         for identifier in _identifiers(loss):
             losses.get(identifier)
         _check_metrics(chosen)
-        self.__dict__.pop("_predictor", None)  # settings of layers may have changed since it was compiled
+        for name in _PROGRAMS:  # settings of layers may have changed since they were compiled
+            self.__dict__.pop(name, None)
         self.__dict__["_compiled"] = Compiled(optimizers.get(optimizer), loss, loss_weights, chosen)
 
     @property
@@ -514,10 +521,15 @@ class Model(Network):
         """
         if isinstance(x, Source):
             check_source(x, None, None)
-            return concatenate([self.predict(part, batch_size, verbose, callbacks) for part in inputs_ahead(x)])
+            chunks = inputs_ahead(x, self._row_bytes(x))
+            return concatenate([self._predict(part, batch_size, verbose, callbacks, rows) for rows, part in chunks])
+        return self._predict(x, batch_size, verbose, callbacks)
+
+    def _predict(self, x, batch_size=None, verbose=0, callbacks=None, rows=None):
+        """As `predict`, for rows that have these numbers in their source."""
         with precision(self.dtype):
             self._ensure_built(x)
-            x = prepare.input_arrays(self, x)
+            x = prepare.input_arrays(self, x, rows)
             count = arrays.check_lengths({f"x[{i}]": leaf for i, leaf in enumerate(jax.tree.leaves(x))})
             predictor = self.__dict__.get("_predictor")
             if predictor is None:
@@ -727,14 +739,17 @@ class Model(Network):
             return *kept, held
         return x, y, sample_weight, None
 
-    def _data_of(self, x, y):
-        """Inputs and targets as arrays, in the structure that the network takes; a source as it is."""
+    def _data_of(self, x, y, rows=None):
+        """Inputs and targets as arrays, in the structure that the network takes; a source as it is.
+
+        `rows` are the numbers that they have in their source.
+        """
         if isinstance(x, Source):
             if not self.built:
                 self._ensure_built(x.rows(np.arange(1))[0])
             return x, y
         self._ensure_built(x)
-        return prepare.input_arrays(self, x), prepare.target_arrays(self, y)
+        return prepare.input_arrays(self, x, rows), prepare.target_arrays(self, y)
 
     def _prepared(self, x, y, sample_weight=None, class_weight=None, batch_size=None, shuffle=False, epochs=None,
                   warn=False):
@@ -745,14 +760,23 @@ class Model(Network):
             return contextlib.nullcontext((objective, self._batches(objective, count, batch_size, shuffle), data))
         class_weight = known_class_weight(x, class_weight)
 
-        def make(rows):
-            inputs, targets = self._data_of(*rows)
+        def make(parts, rows):
+            inputs, targets = self._data_of(*parts, rows)
             objective, count = self._objective(inputs, targets)
             return self._batch(objective, inputs, targets, count, class_weight=class_weight, relative=False)
 
         objective, _ = self._objective(*self._data_of(*x.rows(np.arange(1))), warn)
+        prepare.check_chunks(self, x)
         batches = self._batches(objective, len(x), batch_size, shuffle)
-        return Stream(x, objective, dataclasses.replace(batches, chunk=chunk_steps(x, batches.size)), make, epochs)
+        chunk = chunk_steps(x, batches.size, self._row_bytes(x))
+        return Stream(x, objective, dataclasses.replace(batches, chunk=chunk), make, epochs)
+
+    def _row_bytes(self, source: Source) -> int:
+        """The memory of a row behind the layers that prepare it: text is short, and counts of its tokens are not."""
+        graph = self.__dict__.get("_graph")
+        if graph is None or not graph.hosts:
+            return 0
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(prepare.input_arrays(self, source.rows(np.arange(1))[0])))
 
     def _evaluation(self, objective, batches) -> Evaluation:
         return self._cached(("evaluate", id(objective), batches), lambda: Evaluation(objective, batches))
@@ -821,7 +845,7 @@ class Model(Network):
 
     def _forget_programs(self) -> None:
         """Drop what was compiled for another shape of the network."""
-        for name in ("_predictor", "_assembled"):
+        for name in (*_PROGRAMS, "_assembled"):
             self.__dict__.pop(name, None)
         if "_compiled" in self.__dict__:
             self._compiled.programs.clear()
@@ -829,7 +853,7 @@ class Model(Network):
 
     def __getstate__(self):
         """For copying and pickling: without compiled programs, which are made again when they are needed."""
-        left_out = ("_predictor", "_assembled", "history")
+        left_out = (*_PROGRAMS, "_assembled", "history")
         kept = {name: value for name, value in self.__dict__.items() if name not in left_out}
         if "_compiled" in kept:
             compiled = kept["_compiled"]
@@ -912,11 +936,14 @@ class Sequential(Model):
                 f"The layer {layer!r} is already in this Sequential. Use Model(inputs, outputs) to use a layer twice.")
         if not self._stack and self._input is None:
             shape = layer.input_shape
-            if shape is None and isinstance(layer, Network) and layer.__dict__.get("_graph") is not None:
+            dtype = layer.prepares[-1] if isinstance(layer, HostLayer) and not layer.also_computes else None
+            if shape is None and dtype is not None:
+                self.__dict__["_input"] = Input((), dtype)
+            elif shape is None and isinstance(layer, Network) and layer.__dict__.get("_graph") is not None:
                 shape, dtype = layer.inputs[0].shape[1:], layer.inputs[0].dtype
                 self.__dict__["_input"] = Input(shape, dtype)
             elif shape is not None:
-                self.__dict__["_input"] = Input((shape,) if isinstance(shape, int) else tuple(shape))
+                self.__dict__["_input"] = Input((shape,) if isinstance(shape, int) else tuple(shape), dtype)
         self._stack.append(layer)
 
     def _connect_stack(self) -> None:

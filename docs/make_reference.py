@@ -26,6 +26,7 @@ from chainrule import (
     schedules,
     series,
     symbolic,
+    text,
     utils,
 )
 from chainrule.configuration import Registry
@@ -135,8 +136,14 @@ def sections() -> list[Section]:
                 "`pip install 'chainrule[images]'`.",
                 [Entry("data.Source", data.Source, methods=("__len__", "rows", "load", "subset", "split")),
                  *_listed("data", data, except_for=("Source",))]),
-        Section("Series", "Readings in the order of time: windows of them, scaling, forecasts, and what these are measured "
-                "against. `series.split` and the readers give what the others take.",
+        Section("Text", "Text as numbers, windows of it to train on, and text that a model writes; byte pairs need "
+                "`pip install 'chainrule[text]'`.",
+                [*_listed("text", text, except_for=("TextData", "Vocabulary")),
+                 Entry("text.TextData", text.TextData, methods=("encode", "decode"), returned=True),
+                 Entry("text.Vocabulary", text.Vocabulary, methods=("encode", "decode", "decode_stream", "unknown"),
+                       returned=True)]),
+        Section("Series", "Readings in the order of time: windows of them, scaling, forecasts, and what these are "
+                "measured against. `series.split` and the readers give what the others take.",
                 [*(Entry(f"series.{name}", getattr(series, name)) for name in series.__all__
                    if name != "Scaling"),
                  *_with_methods("series.Scaling", series.Scaling)]),

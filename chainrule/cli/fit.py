@@ -10,8 +10,9 @@ from chainrule.cli import terminal
 # The options that only some kinds of data have; all others suit every kind.
 _ONLY = MappingProxyType({
     "activation": ("images",), "augment": ("images",), "size": ("images",), "test": ("images", "series"),
-    "length": ("text", "series"), "tokens": ("text",), "vocabulary": ("text",),
-    "time": ("series",), "target": ("series",), "horizon": ("series",), "season": ("series",), "plot": ("series",),
+    "length": ("text", "series"), "tokens": ("text",), "vocabulary": ("text",), "encoding": ("text",),
+    "time": ("series",), "target": ("series",), "inputs": ("series",), "horizon": ("series",), "season": ("series",),
+    "plot": ("series",),
 })
 _WORDS = MappingProxyType({"images": "images", "text": "text", "series": "a series"})
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -65,6 +66,9 @@ def fit(
     vocabulary: Annotated[int | None, typer.Option(
         min=2, help="The most words, or byte pairs, that are told apart.", show_default="10000 words, 1000 byte pairs",
         rich_help_panel="Text")] = None,
+    encoding: Annotated[str | None, typer.Option(
+        help="How the text is written as bytes: utf-8, latin-1, cp1252, ...", show_default="utf-8",
+        rich_help_panel="Text")] = None,
     length: Annotated[int | None, typer.Option(
         min=1, help="How many tokens of a text a step of training spans; how many steps of a series the network sees.",
         show_default="by data", rich_help_panel="Text and series")] = None,
@@ -72,6 +76,9 @@ def fit(
         help="The column that holds dates or times.", rich_help_panel="Series")] = None,
     target: Annotated[str | None, typer.Option(
         help="The column to forecast; several with commas between.", rich_help_panel="Series")] = None,
+    inputs: Annotated[str | None, typer.Option(
+        help="Further columns that the network sees, with commas between; all for every column of numbers.",
+        rich_help_panel="Series")] = None,
     horizon: Annotated[int | None, typer.Option(
         min=1, help="How many steps ahead.", show_default="1", rich_help_panel="Series")] = None,
     season: Annotated[int | None, typer.Option(

@@ -25,7 +25,7 @@ def fit_text(options) -> None:
         raise SettingError("--vocabulary is for words and byte_pairs; of characters there are as many as the text has.")
     output = options.output or Path(f"{path.stem}.chain")
     check_target(output)  # before the training, which would be lost
-    corpus = text.read(path)
+    corpus = text.read(path, options.encoding)
     recipe = _recipe(options, corpus, level)
     data = _windows(corpus, recipe, level, options)
     model = text_networks.build(recipe, len(data.vocabulary), carry=recipe.carries)
@@ -33,7 +33,7 @@ def fit_text(options) -> None:
     _compile(model, options.optimizer, recipe.learning_rate, steps)
     model.preparation = data.vocabulary
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
-    _introduce(path, corpus, data, level, model, recipe, say)
+    _introduce(path, corpus, data, options.validation, level, model, recipe, say)
 
     def save(output: Path) -> None:
         _free(model, recipe).save(output)
@@ -56,12 +56,22 @@ def _recipe(options, corpus: str, level: str) -> text_networks.TextRecipe:
     given = {"hidden": hidden_sizes(options.hidden), "length": options.length, "epochs": options.epochs,
              "batch_size": options.batch_size, "learning_rate": options.learning_rate, "dropout": options.dropout}
     recipe = recipe._replace(**{name: value for name, value in given.items() if value is not None})
+    if recipe.carries and options.batch_size is None:
+        recipe = recipe._replace(batch_size=_streams(recipe, size * (options.validation or 1)))
     if not recipe.hidden:
         raise SettingError("--hidden needs at least one layer for text, such as 256.")
     if recipe.kind == "transformer" and len(set(recipe.hidden)) > 1:
         raise SettingError(f"--hidden gives the width of each block of a Transformer, and all are the same, such as "
                            f"128,128,128; got {options.hidden}.")
     return recipe
+
+
+def _streams(recipe: text_networks.TextRecipe, size: float) -> int:
+    """Rows of a batch: fewer where a short text, cut into as many streams, would have none as long as a window."""
+    rows = recipe.batch_size
+    while rows > 1 and size / rows < recipe.length + 2:
+        rows //= 2
+    return rows
 
 
 def _windows(corpus: str, recipe: text_networks.TextRecipe, level: str, options):
@@ -94,10 +104,9 @@ def _free(model, recipe: text_networks.TextRecipe):
     return free
 
 
-def _introduce(path: Path, corpus: str, data, level: str, model, recipe: text_networks.TextRecipe, say) -> None:
+def _introduce(path: Path, corpus: str, data, validation: float, level: str, model, recipe, say) -> None:
     """What is trained on what."""
-    held = f", the last {100 * len(data.validation) / (len(data.train) + len(data.validation)):.0f} % held out" if (
-        data.validation is not None) else ""
+    held = "" if data.validation is None else f", the last {100 * validation:.0f} % held out"
     say(f"[bold]{escape(path.name)}[/bold]: {len(corpus):,} characters, {len(data.vocabulary):,} different "
         f"{_UNITS[level]}s{held}", soft_wrap=True)
     context = f"windows of {recipe.length}" + ", states carried from each to the next" * recipe.carries

@@ -16,7 +16,8 @@ _TOP = 5  # classes of a photo
 
 @terminal.command(
     "chainrule predict photos.chain photo.jpg", "chainrule predict photos.chain holiday/ --top 1 --output classes.csv",
-    "chainrule predict digits.chain digits", "chainrule predict mnist.chain images.npy | sort -t, -k3")
+    "chainrule predict temperatures.chain temperatures.csv", "chainrule predict digits.chain digits",
+    "chainrule predict mnist.chain images.npy | sort -t, -k3")
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, from chainrule fit or model.save.")],
     data: Annotated[list[str], typer.Argument(
@@ -24,14 +25,24 @@ def predict(
         metavar="INPUT...")],
     top: Annotated[int | None, typer.Option(
         min=1, help="The number of classes to show, the likeliest first.", show_default="5 for photos, else 1")] = None,
+    time: Annotated[str | None, typer.Option(
+        help="The column of times, for a model that forecasts.",
+        show_default="the first, where it holds times")] = None,
     output: Annotated[Path | None, typer.Option(help="A .csv file for all rows, instead of printing them.")] = None,
 ) -> None:
-    """Print what a model says about each photo or row: classes and their probabilities, or the outputs themselves."""
+    """Print what a model says about each photo or row: classes and their probabilities, or the outputs themselves.
+
+    A model that forecasts says what comes after the end of a series.
+    """
+    from chainrule.cli.forecasts import forecasts_after
     from chainrule.cli.images import read_photos
+    from chainrule.data.scaling import Scaling
     from chainrule.models import load_model
-    from chainrule.saving.archive import write_atomically
 
     loaded, broken = load_model(model), 0
+    if isinstance(loaded.preparation, Scaling):
+        _hand_over(*forecasts_after(loaded, Path(_only(data)), time), output)
+        return
     if _are_photos(data):
         paths, rows, broken = read_photos(data, loaded)
         ids, names, top = [str(path) for path in paths], loaded.class_names, top or _TOP
@@ -42,6 +53,24 @@ def predict(
     outputs = loaded.predict(rows)
     header, lines = describe(outputs, gives_probabilities(loaded), names, ids, top)
     header[0] = "image" if _are_photos(data) else "row"
+    _hand_over(header, lines, output)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _only(words: Sequence[str]) -> str:
+    """The one word that was given."""
+    from chainrule.errors import DataError
+
+    if len(words) > 1:
+        raise DataError(f"A forecast goes on from one series; got {len(words)} files.")
+    return words[0]
+
+
+def _hand_over(header: list[str], lines: list[list[str]], output: Path | None) -> None:
+    """A table into a file, onto a terminal, or into a pipe."""
+    from chainrule.saving.archive import write_atomically
+
     if output is not None:
         text = "".join(",".join(map(_quoted, line)) + "\r\n" for line in [header, *lines])
         write_atomically(output, lambda file: file.write(text.encode()))
@@ -50,8 +79,6 @@ def predict(
         _show(header, lines)
     else:
         csv.writer(sys.stdout).writerows([header, *lines])
-    if broken:
-        raise typer.Exit(1)
 
 
 def _are_photos(words: Sequence[str]) -> bool:

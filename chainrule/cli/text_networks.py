@@ -42,11 +42,12 @@ def recipe(kind: str | None, size: int) -> TextRecipe:
     if kind not in KINDS:
         raise UnknownNameError(f"There is no network {kind!r} for text. {did_you_mean(kind, KINDS)}")
     small, tiny = size < 300_000, size < 30_000
-    epochs, batch = (60, 8) if tiny else (30, 16) if small else (10, 32)
+    epochs, batch = (60, 8) if tiny else (30, 16) if small else (6, 32)
     if kind == "transformer":
-        return TextRecipe(kind, (64, 64) if tiny else (128,) * 4, 64 if tiny else 128, epochs, batch, 5, 2e-3, 0.1)
-    units = 128 if tiny else 256 if small else 512
-    return TextRecipe(kind, (units,), 64, epochs, batch, 5, 4e-3 if small else 2e-3, 0.3)
+        width = 64 if tiny else 128
+        return TextRecipe(kind, (width, width), width, epochs, batch, 5, 2e-3, 0.1 if small else 0.0)
+    units = 128 if tiny else 256 if small else 384
+    return TextRecipe(kind, (units,), 64, epochs, batch, 5, 4e-3 if small else 3e-3, 0.25)
 
 
 def build(recipe: TextRecipe, tokens: int, carry: bool = False):

@@ -7,13 +7,14 @@ import numpy as np
 from chainrule.errors import DataError, SettingError, ShapeError, format_shape
 
 
-def as_arrays(x, name: str = "x"):
+def as_arrays(x, name: str = "x", advice: str = ""):
     """Numbers in any of their usual forms as a numpy array, not copied where that can be helped.
 
     Args:
         x: an array of numpy or JAX, a list, a table or column of pandas, or a dict of these. Numbers and booleans
             keep their type; columns of different types come together in one that holds them all.
         name: what messages call it.
+        advice: what the message about one column of text ends with; by default how categories become numbers.
 
     Returns:
         A numpy array, or a dict of them.
@@ -26,7 +27,7 @@ def as_arrays(x, name: str = "x"):
         (2, 2)
     """
     if isinstance(x, Mapping):
-        return {key: as_arrays(value, f"{name}[{key!r}]") for key, value in x.items()}
+        return {key: as_arrays(value, f"{name}[{key!r}]", advice) for key, value in x.items()}
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         size = math.prod(x.shape) * x.dtype.itemsize / 1e6
         raise DataError(f"{name} is sparse ({type(x).__name__}), and networks are trained on dense arrays. "
@@ -35,7 +36,7 @@ def as_arrays(x, name: str = "x"):
         raise DataError(f"{name} is a masked array; {np.ma.count_masked(x)} of its values are masked. "
                         f"Fill them first: {name}.filled(0).")
     if hasattr(x, "iloc"):
-        return _from_pandas(x, name)
+        return _from_pandas(x, name, advice)
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -43,7 +44,7 @@ def as_arrays(x, name: str = "x"):
             raise
         raise DataError(f"{name} is a list whose rows have different lengths. Make them equally long first, "
                         f"for instance by padding.") from error
-    if problem := _not_numbers(array.dtype, array, name):
+    if problem := _not_numbers(array.dtype, array, name, advice if array.ndim < 2 else ""):
         raise DataError(problem)
     return array
 
@@ -272,10 +273,10 @@ def _one_label_a_row(labels: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _from_pandas(table, name: str) -> np.ndarray:
+def _from_pandas(table, name: str, advice: str) -> np.ndarray:
     """A frame or series of pandas, whose columns may have types that numpy lacks."""
     if table.ndim == 1:
-        columns = [(table, name, "")]
+        columns = [(table, name, advice)]
     else:
         columns = [(table.iloc[:, index], f"Column {title!r} of {name}",
                     f"For categories: pandas.get_dummies({name}, columns=[{title!r}], dtype='float32').")

@@ -29,6 +29,7 @@ from chainrule.layers.convolution import (
 )
 from chainrule.layers.dense import Bilinear, Dense, EinsumDense, Maxout
 from chainrule.layers.embedding import Embedding
+from chainrule.layers.lookup import IntegerLookup, StringLookup
 from chainrule.layers.merging import (
     Add,
     Average,
@@ -94,6 +95,7 @@ from chainrule.layers.resizing import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from chainrule.layers.text import TextVectorization
 from chainrule.layers.transformer import TransformerBlock
 
 AvgPool2D, GlobalAvgPool2D = AveragePooling2D, GlobalAveragePooling2D  # the short names that Keras has too
@@ -109,13 +111,14 @@ registry = Registry("layer", [
     Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, CutMix, Dense,
     DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense, Flatten, GELU, GaussianDropout,
     GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Hashing, Identity, Lambda, LayerNormalization,
+    GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Hashing, Identity, IntegerLookup, Lambda,
+    LayerNormalization,
     LeakyReLU, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Maxout, Minimum, MixUp, Multiply, Normalization,
     Operation, PReLU, Permute, RMSNormalization, RReLU, RandomBrightness, RandomContrast, RandomCrop, RandomErasing,
     RandomFlip, RandomNoise, RandomRotation, RandomSaturation, RandomShear, RandomTranslation, RandomZoom, ReLU,
     RepeatVector, Rescaling, Reshape, Residual, Resizing, SELU, SeparableConv1D, SeparableConv2D, Softmax,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UnitNormalization, UpSampling1D, UpSampling2D,
-    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, StringLookup, Subtract, TextVectorization, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 ], aliases={"AvgPool2D": AvgPool2D, "GlobalAvgPool2D": GlobalAvgPool2D, "GlobalMaxPool2D": GlobalMaxPool2D,
             "MaxPool2D": MaxPool2D})
 

@@ -97,6 +97,7 @@ class Layer(Configurable):
     supports_masking = False  # whether a mask that comes with the input goes on to the output
     has_own_dtype = False  # whether `dtype` is something else than the precision of the network
     mixes_targets = False  # whether it mixes rows in training, and tells the loss by `self._bound.mix_targets`
+    prepares = ()  # the dtypes of inputs that it works on before the compiled program begins (`layers/host.py`)
     each_step = False  # whether outside of training it treats each step of sequences, (batch, time, ...), by itself
 
     name: str | None = field(default=None, kw_only=True)

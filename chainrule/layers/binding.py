@@ -60,6 +60,7 @@ class Call:
         self.mixings: list[tuple[jax.Array, jax.Array]] = []
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
         self.checks_inputs = True  # whether inputs must have the shapes that were declared
+        self.sizes = _PROBES[0]  # while a network is described: what stands in for its open axes
         self._paths = layer_paths(root)
         self._frozen = frozen_paths(root)
         self._copies: dict[int, Any] = {}
@@ -132,6 +133,20 @@ class Call:
             return regularizer(outputs) / outputs.shape[0]
         real = self.rows.reshape(self.rows.shape + (1,) * (outputs.ndim - 1))
         return regularizer(jnp.where(real, outputs, 0)) / jnp.maximum(self.rows.sum(), 1).astype(outputs.dtype)
+
+    def hand_on(self, node, value):
+        """What a layer that works before the program begins puts out: arrays that it has prepared.
+
+        While a network is described there are none, and zeros of the same shape stand in for them.
+        """
+        if self.declaring:
+            spec = _probe(node.outputs, *self.sizes)
+            value = jnp.zeros(spec.shape, spec.dtype)
+        value = jnp.asarray(value)
+        value = value.astype(self.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+        if self.observe is not None:
+            self.observe(self.path(node.layer), self.copy(node.layer), value)
+        return value
 
     def activate(self, path: str, function: Callable, z):
         """Apply the activation function of the layer at `path`, and remember what went into it."""
@@ -325,23 +340,24 @@ def infer_outputs(layer, inputs: tuple, options: dict, observe: Callable | None 
     leaves, structure = jax.tree.flatten((inputs, options))
     places = [index for index, leaf in enumerate(leaves) if is_symbol(leaf)]
 
-    def evaluate(*arrays):
+    def evaluate(sizes, *arrays):
         filled = list(leaves)
         for place, array in zip(places, arrays, strict=True):
             filled[place] = array
         arguments, named = jax.tree.unflatten(structure, filled)
         call = Call(layer, {}, {}, key=np.zeros(2, np.uint32), declaring=True)
-        call.observe = observe
+        call.observe, call.sizes = observe, sizes
         return call.run(call.copy(layer), arguments, dict(named))
 
-    first, second = (jax.eval_shape(evaluate, *(_probe(leaves[place], *sizes) for place in places))
-                     for sizes in _PROBES)
+    first, second = (jax.eval_shape(functools.partial(evaluate, sizes), *(
+        _probe(leaves[place], *sizes) for place in places)) for sizes in _PROBES)
     return jax.tree.map(_merge_probes, first, second)
 
 
 def _probe(symbol, batch: int, other: int) -> jax.ShapeDtypeStruct:
     shape = [size or (other if axis else batch) for axis, size in enumerate(symbol.shape)]
-    return jax.ShapeDtypeStruct(shape, symbol.dtype or "float32")
+    stand_in = "uint8" if symbol.dtype == "string" else symbol.dtype  # text has no type in the compiled program
+    return jax.ShapeDtypeStruct(shape, stand_in or "float32")
 
 
 def output_shapes(layer, inputs: tuple) -> dict[str, list[tuple[int | None, ...]]]:

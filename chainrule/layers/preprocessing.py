@@ -10,6 +10,8 @@ from chainrule.layers.activation import row_axis
 from chainrule.layers.base import Layer
 from chainrule.layers.binding import seed_words
 from chainrule.layers.dense import check_count
+from chainrule.layers.host import HostLayer, read_texts
+from chainrule.layers.lookup import encode, encoded_shape
 from chainrule.ops import random
 
 
@@ -204,14 +206,14 @@ class CategoryEncoding(Layer):
         return _encode(x.astype(jnp.int32), self.num_tokens, self.output_mode, self._bound.dtype)
 
 
-class Hashing(Layer):
+class Hashing(HostLayer):
     """Categories as one of a number of bins, by a hash: for categories without a fixed list.
 
         bin = hash(x, salt) mod num_bins
 
-    Integers are hashed inside the compiled program (their lowest 32 bits). Strings never enter a program: an array of
-    strings is hashed on the host when the layer is called on it, before it is given to a network,
-    `codes = Hashing(100)(frame["city"])`.
+    Integers are hashed inside the compiled program (their lowest 32 bits). Strings never enter a program: they are
+    hashed before it begins, by a layer that stands directly behind an `Input(shape, dtype="string")`, or when the layer
+    is called on them: `codes = Hashing(100)(frame["city"])`.
 
     Shapes: any to the same, in `int32`; for other output modes as `CategoryEncoding`.
 
@@ -230,6 +232,9 @@ class Hashing(Layer):
         True
     """
 
+    prepares, needs = ("string",), "text"
+    also_computes = True
+
     num_bins: int
     mask_value: Any = None
     salt: int = 0
@@ -241,11 +246,20 @@ class Hashing(Layer):
         if self.mask_value is not None and self.num_bins < 2:
             raise SettingError("Hashing: a `mask_value` has bin 0 for itself, so `num_bins` must be at least 2; got 1.")
 
-    def __call__(self, *inputs, **options):
-        if len(inputs) == 1 and (array := _strings(inputs[0])) is not None:
-            bins = self._hash_strings(array)
-            return bins if self.output_mode == "int" else CategoryEncoding(self.num_bins, self.output_mode)(bins)
-        return super().__call__(*inputs, **options)
+    def is_for_host(self, *inputs):
+        return len(inputs) == 1 and (getattr(inputs[0], "dtype", None) == "string" or _holds_text(inputs[0]))
+
+    def read(self, data, name):
+        return read_texts(data, name, self.describe())
+
+    def prepare(self, array):
+        bins = self._hash_strings(array)
+        return bins if self.output_mode == "int" else encode(bins, self.num_bins, self.output_mode)
+
+    def prepared(self, shape):
+        if self.output_mode == "int":
+            return tuple(shape), "int32"
+        return encoded_shape(shape, self.num_bins, self.output_mode), None
 
     def call(self, x):
         hashed = random.fold_in(seed_words(self.salt), x.astype(jnp.int32))[1]
@@ -263,24 +277,20 @@ class Hashing(Layer):
 
     def _hash_strings(self, strings: np.ndarray) -> np.ndarray:
         """The bins of strings, worked out on the host."""
-        distinct, place = np.unique(strings, return_inverse=True)
+        distinct, place = np.unique(strings.astype(str), return_inverse=True)
         salt = seed_words(self.salt).tobytes()
         digest = lambda text: hashlib.blake2b(str(text).encode(), digest_size=4, salt=salt).digest()
         hashed = np.frombuffer(b"".join(map(digest, distinct)), "<u4")
         return np.asarray(self._assigned(hashed, distinct == self.mask_value))[place].reshape(strings.shape)
 
 
-def _strings(value) -> np.ndarray | None:
-    """An array of strings; `None` for anything else."""
-    if isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], str)):
-        return np.asarray(value)
-    if getattr(getattr(value, "dtype", None), "kind", None) not in ("O", "U", "S", "T"):
-        return None
-    array = np.asarray(value)
-    if array.dtype.kind == "O" and not all(isinstance(item, str) for item in array.ravel()):
-        raise DataError("Hashing takes integers, or strings only: this array holds other objects (a gap, None?). Fill "
-                        "the gaps first: frame[column].fillna('').")
-    return array.astype(str)
+def _holds_text(value) -> bool:
+    """Whether data are text rather than numbers, by their type or their first entry."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return isinstance(value, (str, bytes)) or kind in ("O", "U", "S", "T") or (
+        hasattr(value, "to_pylist") and "string" in str(value.type))
 
 
 def _encode(indices, count: int, mode: str, dtype):

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from chainrule.errors import format_shape
+from chainrule.errors import SettingError, format_shape
 from chainrule.layers.binding import infer_outputs
 
 
@@ -134,7 +134,22 @@ def contains_symbol(structure) -> bool:
 
 def record(layer, inputs: tuple, options: dict):
     """Call a layer on symbols: the outputs, as symbols that remember the call."""
+    _refuse_text(layer, inputs, options)
     node = Node(layer, (inputs, options))
     specs = infer_outputs(layer, inputs, options)
     node.outputs = jax.tree.map(lambda spec: Symbol(spec.shape, spec.dtype, node), specs)
     return node.outputs
+
+
+def _refuse_text(layer, inputs: tuple, options: dict) -> None:
+    """Raise where an input of text goes into something that computes with numbers from its beginning on."""
+    texts = {id(leaf) for leaf in jax.tree.leaves((inputs, options))
+             if isinstance(leaf, Symbol) and leaf.dtype == "string"}
+    graph = layer.__dict__.get("_graph")
+    if texts and graph is not None:  # a network, which may have a layer for text inside
+        texts -= {id(outer) for inner, outer in graph.place_inputs(inputs[0]).items() if inner in graph.hosts}
+    if texts:
+        text = layer.describe()
+        raise SettingError(
+            f"{text[0].upper()}{text[1:]} computes with numbers, and its input is text. Put a layer between that turns "
+            f"it into numbers: TextVectorization for sentences, StringLookup or Hashing for categories.")

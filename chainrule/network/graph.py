@@ -1,6 +1,7 @@
 """Networks: layers connected by nodes, and themselves layers, so that they nest."""
+import functools
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,8 @@ def Input(shape=None, dtype: str | None = None, name: str | None = None,  # noqa
 
     Args:
         shape: the shape of one row, without the batch axis; `None` for an open axis.
-        dtype: what arrays are converted to on entering; by default the precision of the network.
+        dtype: what arrays are converted to on entering; by default the precision of the network. `"string"` is for
+            text, directly behind which stands a layer that turns it into numbers, such as `TextVectorization`.
         name: the name of the input, for data given as a dict.
         batch_size: the rows of every batch, for layers that keep something for each (`LSTM(stateful=True)`).
         batch_shape: `(batch_size, *shape)`, in the place of both.
@@ -141,7 +143,11 @@ class Network(Layer):
         for node in graph.nodes:
             layer = call.copy(node.layer)
             if not node.inputs():
-                values[id(node.outputs)] = self._enter(layer, node, values[id(node.outputs)])
+                if id(node.outputs) not in graph.hosts:  # what is prepared before enters behind the layer that does it
+                    values[id(node.outputs)] = self._enter(layer, node, values[id(node.outputs)])
+                continue
+            if id(node.outputs) in graph.handed_on:
+                values[id(node.outputs)] = call.hand_on(node, values[id(node.inputs()[0])])
                 continue
             arguments, options = jax.tree.map(
                 lambda leaf: values[id(leaf)] if isinstance(leaf, Symbol) else leaf, node.arguments)
@@ -179,6 +185,22 @@ class Network(Layer):
         return cls(inputs=inputs, outputs=outputs, **settings)
 
 
+class IndexLimit(NamedTuple):
+    """An input whose numbers are indices of a table.
+
+    Attributes:
+        place: which of the inputs.
+        layer: the layer that has the table, as messages name it.
+        count: how many indices there are, from 0 on.
+        setting: the layer's setting that says so.
+    """
+
+    place: int
+    layer: str
+    count: int
+    setting: str
+
+
 class Graph:
     """Nodes in the order of computation, from input symbols to output symbols.
 
@@ -186,6 +208,9 @@ class Graph:
         inputs, outputs: the structures of symbols.
         nodes: every node needed for the outputs, each after those it depends on.
         layers: the layers of the nodes by name, each once, in the order of their first use.
+        hosts: for each input symbol, by identity, whose data are prepared before the compiled program begins: the node
+            of the layer that does it, of this graph or of a network in it.
+        handed_on: the outputs, by identity, of such layers in this graph.
     """
 
     def __init__(self, inputs, outputs):
@@ -197,12 +222,32 @@ class Graph:
         self.inputs, self.outputs = inputs, outputs
         self.nodes = _order(jax.tree.leaves(outputs), jax.tree.leaves(inputs))
         self.layers = name_layers([node.layer for node in self.nodes])
-        self.names = {id(layer): name for name, layer in self.layers.items()}
+        self._index()
 
     def __setstate__(self, state):
-        """For copies: the names go by the identity of the copied layers."""
+        """For copies: what goes by identity goes by that of the copied layers and symbols."""
         self.__dict__.update(state)
+        self._index()
+
+    def _index(self) -> None:
         self.names = {id(layer): name for name, layer in self.layers.items()}
+        self.hosts = _hosts(self.nodes)
+        self.handed_on = {id(host.outputs) for host in self.hosts.values()}
+
+    @functools.cached_property
+    def index_limits(self) -> list[IndexLimit]:
+        """The inputs that go straight into a table, as that of an `Embedding`, by their places among the inputs."""
+        places, found = {id(symbol): place for place, symbol in enumerate(jax.tree.leaves(self.inputs))}, []
+        for node in self.nodes:
+            layer, into = node.layer, [places.get(id(symbol)) for symbol in node.inputs()]
+            if into and into[0] is not None and id(node.outputs) in self.handed_on:
+                places[id(node.outputs)] = into[0]  # what has been prepared before
+            elif into and into[0] is not None and hasattr(layer, "index_limit"):
+                found.append(IndexLimit(into[0], layer.describe(self.names[id(layer)]), *layer.index_limit))
+            elif layer.__dict__.get("_graph") is not None:
+                found += [limit._replace(place=into[limit.place]) for limit in layer._graph.index_limits
+                          if into[limit.place] is not None]
+        return found
 
     def place_inputs(self, inputs) -> dict[int, Any]:
         """The values by symbol at the start: inputs in the order or by the names of the network's."""
@@ -278,6 +323,38 @@ def _order(outputs: list[Symbol], inputs: list[Symbol]) -> list[Node]:
         seen.add(id(node))
         ordered.append(node)
     return ordered
+
+
+def _hosts(nodes: list[Node]) -> dict[int, Node]:
+    """The nodes of layers that prepare the data of an input before the compiled program begins, by input symbol."""
+    found, uses = {}, {}
+    for node in nodes:
+        for symbol in node.inputs():
+            uses.setdefault(id(symbol), []).append(node)
+        graph = node.layer.__dict__.get("_graph")
+        if graph is None and [symbol.dtype for symbol in node.inputs() if symbol.dtype in node.layer.prepares]:
+            found.setdefault(id(node.inputs()[0]), node)
+        elif graph is not None and graph.hosts and node.inputs():
+            for inner, outer in graph.place_inputs(node.arguments[0][0]).items():
+                if inner in graph.hosts:
+                    found.setdefault(id(outer), graph.hosts[inner])
+                    _check_enters(outer, node, graph.hosts[inner])
+    for place, host in found.items():
+        if len(uses[place]) > 1:
+            raise SettingError(
+                f"The input of {host.layer.describe()} goes into {len(uses[place])} layers. It is prepared before the "
+                f"compiled program begins, for that one alone: give each an Input of its own, and the data to both.")
+    return found
+
+
+def _check_enters(symbol: Symbol, node: Node, host: Node) -> None:
+    """Raise where what goes into a network, and is prepared by a layer in it, is no data."""
+    if symbol.node.inputs():
+        text = host.layer.describe()
+        raise SettingError(
+            f"{text[0].upper()}{text[1:]} in {node.layer.describe()} works before the compiled program begins, so the "
+            f"input of that network stands directly behind an Input; here it stands behind "
+            f"{symbol.node.layer.describe()}.")
 
 
 def name_layers(layers: list[Layer]) -> dict[str, Layer]:

@@ -21,12 +21,19 @@ from chainrule.errors import (
     did_you_mean,
 )
 from chainrule.layers.binding import walk
-from chainrule.network.graph import check_shape, refuse_order
+from chainrule.layers.recurrent import TimeDistributed
+from chainrule.network.graph import IndexLimit, check_shape, refuse_order
 from chainrule.training.objective import Batch, Objective
 
 
-def input_arrays(model, x) -> Any:
-    """The inputs of a network as arrays, in the structure that it takes, shapes held against the declared ones."""
+def input_arrays(model, x, rows=None) -> Any:
+    """The inputs of a network as arrays, in the structure that it takes, shapes held against the declared ones.
+
+    Args:
+        model: the network.
+        x: what was given.
+        rows: the numbers of the rows in the source that they come from.
+    """
     graph = model.__dict__.get("_graph")
     if graph is None:
         return arrays_of_no_graph(x)
@@ -41,11 +48,39 @@ def input_arrays(model, x) -> Any:
         if part is None:
             raise DataError(f"x has nothing for the input {name!r}.")
         label = "x" if len(names) == 1 else f"x[{name!r}]"
-        array = arrays.as_arrays(part, label)
+        taker = "the model" if len(names) == 1 else f"the model ({name!r})"
+        host = graph.hosts.get(id(symbol))
+        array = _numbers(part, label) if host is None else host.layer.read(part, label)
+        array = array if host is None else _as_declared(array, symbol.shape, label)
         row_shape = (None, *symbol.shape[1:])  # where the batch size is fixed, that of all data is not
-        check_shape(array.shape, row_shape, "the model" if len(names) == 1 else f"the model ({name!r})")
+        check_shape(array.shape, row_shape, taker)
+        if host is not None:
+            array = host.layer.prepare(array)
+            check_shape(array.shape, (None, *host.outputs.shape[1:]), f"what follows {host.layer.describe()}")
         found.append(array)
+    for limit in graph.index_limits:
+        check_indices(found[limit.place], limit, "x" if len(names) == 1 else f"x[{names[limit.place]!r}]", rows)
     return jax.tree.unflatten(jax.tree.structure(graph.inputs), found)
+
+
+def check_indices(array, limit: IndexLimit, label: str, rows=None) -> None:
+    """Raise where an input that goes straight into a table, such as that of an `Embedding`, has an index outside of it.
+
+    Args:
+        array: the input.
+        limit: which layer's table it is, and how long.
+        label: what messages call the input.
+        rows: the numbers of its rows in the data that they come from; by default they are all of the data.
+    """
+    if not array.size or not (array.min() < 0 or array.max() >= limit.count):
+        return
+    outside = (array < 0) | (array >= limit.count)
+    place = np.unravel_index(int(outside.argmax()), array.shape)
+    row = place[0] if rows is None else rows[place[0]]
+    raise DataError(
+        f"{label} has the index {array[place]} in row {row}, and {limit.layer} has {limit.count} vectors, for the "
+        f"indices 0 to {limit.count - 1}. Set `{limit.setting}` to the largest index + 1, or map unknown entries to an "
+        f"index of their own.")
 
 
 def arrays_of_no_graph(x) -> Any:
@@ -56,8 +91,35 @@ def arrays_of_no_graph(x) -> Any:
     if isinstance(x, Mapping):
         return {name: arrays_of_no_graph(part) for name, part in x.items()}
     if isinstance(x, tuple) or (isinstance(x, list) and x and all(getattr(part, "ndim", 0) > 1 for part in x)):
-        return type(x)(arrays.as_arrays(part, f"x[{index}]") for index, part in enumerate(x))
-    return arrays.as_arrays(x, "x")
+        return type(x)(_numbers(part, f"x[{index}]") for index, part in enumerate(x))
+    return _numbers(x, "x")
+
+
+def _numbers(x, label: str):
+    """Inputs that go into the program as they are."""
+    return arrays.as_arrays(x, label, "A network takes text where it begins with Input((), dtype='string') and "
+                            "layers.TextVectorization, or layers.StringLookup for categories.")
+
+
+def _as_declared(array: np.ndarray, shape: tuple, label: str) -> np.ndarray:
+    """Text as (n,) or (n, 1), whichever the input declares: they say the same."""
+    if not array.ndim:
+        raise DataError(f"{label} is one entry, and a model takes rows: give a list of them, [{str(array)[:40]!r}].")
+    if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+        return array[..., 0]
+    return array[..., None] if array.ndim == len(shape) - 1 and shape[-1] == 1 else array
+
+
+def check_chunks(model, source: Source) -> None:
+    """Raise where chunks of a source would be prepared to arrays of different shapes, each compiled anew."""
+    graph = model.__dict__.get("_graph")
+    for host in () if graph is None else graph.hosts.values():
+        if host.layer.pads_to_longest:
+            text = host.layer.describe()
+            raise SettingError(
+                f"{text[0].upper()}{text[1:]} pads the texts to the longest of the data at hand, and the "
+                f"{type(source).__name__} is read chunk by chunk, of which each has another. Give the layer a length: "
+                f"output_sequence_length=...; or load all rows: x, y = source.load().")
 
 
 def by_name(given, names: list[str], what: str, kind: str) -> list:
@@ -260,5 +322,6 @@ def last_activation(symbol) -> str | None:
     layer = symbol.node.layer
     if layer.__dict__.get("_graph") is not None:
         return last_activation(jax.tree.leaves(layer._graph.outputs)[0])
+    layer = layer.layer if isinstance(layer, TimeDistributed) else layer
     return getattr(layer.__dict__.get("_activate"), "__name__", None)
 

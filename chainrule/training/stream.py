@@ -24,12 +24,12 @@ class Stream:
         source: where rows are read from.
         objective: loss and metrics.
         batches: the division into batches and chunks; `batches.chunk` is not 0.
-        make: turns what the source gives for some rows into a checked `Batch`.
+        make: turns what the source gives for some rows, and their numbers, into a checked `Batch`.
         epochs: after how many nothing more is read ahead; `None` where there is no end.
     """
 
-    def __init__(self, source: Source, objective: Objective, batches: Batches, make: Callable[[tuple], Batch],
-                 epochs: int | None = None):
+    def __init__(self, source: Source, objective: Objective, batches: Batches,
+                 make: Callable[[tuple, np.ndarray], Batch], epochs: int | None = None):
         self.source, self.objective, self.batches, self.make, self.epochs = source, objective, batches, make, epochs
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream")
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
@@ -69,7 +69,7 @@ class Stream:
         """A chunk at its full size; a short last one has its last row repeated."""
         missing = self.batches.chunk * self.batches.size - len(rows)
         with precision(self.objective.dtype):  # which a thread does not inherit
-            batch = self.make(self.source.rows(rows))
+            batch = self.make(self.source.rows(rows), rows)
             if not missing:
                 return batch
             padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]),
@@ -77,22 +77,22 @@ class Stream:
             return jax.device_put(padded._replace(mean_weights=batch.mean_weights))
 
 
-def chunk_steps(source: Source, size: int) -> int:
-    """How many batches of `size` rows a chunk holds."""
-    row = source.nbytes // len(source)
+def chunk_steps(source: Source, size: int, prepared: int = 0) -> int:
+    """How many batches of `size` rows a chunk holds; `prepared` is the memory of a row that is made of one read."""
+    row = max(source.nbytes // len(source), prepared)
     return max(1, min(CHUNK_BYTES // max(row * size, 1), -(-len(source) // size)))
 
 
-def inputs_ahead(source: Source) -> Iterator:
-    """The inputs of all rows in order, chunk by chunk, the next one read while this one is used."""
-    size = chunk_steps(source, 1)
+def inputs_ahead(source: Source, prepared: int = 0) -> Iterator:
+    """The numbers and inputs of all rows in order, chunk by chunk, the next read while this one is used."""
+    size = chunk_steps(source, 1, prepared)
     parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream") as reader:
         coming = reader.submit(source.rows, parts[0])
-        for rows in [*parts[1:], None]:
+        for rows, following in zip(parts, [*parts[1:], None], strict=True):
             present = coming.result()
-            coming = None if rows is None else reader.submit(source.rows, rows)
-            yield present[0]
+            coming = None if following is None else reader.submit(source.rows, following)
+            yield rows, present[0]
 
 
 def check_source(source: Source, y, sample_weight) -> None:

@@ -70,6 +70,7 @@ from chainrule.layers import (
     GRUCell,
     Hashing,
     Identity,
+    IntegerLookup,
     Lambda,
     LayerNormalization,
     LeakyReLU,
@@ -119,7 +120,9 @@ from chainrule.layers import (
     SpatialDropout2D,
     SpatialDropout3D,
     StackedRNNCells,
+    StringLookup,
     Subtract,
+    TextVectorization,
     TimeDistributed,
     TokenAndPositionEmbedding,
     TransformerBlock,
@@ -135,6 +138,7 @@ from chainrule.layers.base import Layer
 from chainrule.layers.binding import apply, initialise, walk
 from chainrule.models import Input, Model, load_model
 from chainrule.precision import precision
+from chainrule.training import prepare
 from tests.conformance.samples import REGISTRIES, assert_gradient
 
 ROWS = 5
@@ -148,11 +152,18 @@ class Case(NamedTuple):
         make: makes the layer.
         shape: of one row of its input; a list of shapes for several inputs.
         below: for a layer that takes integers, what they are below.
+        words: for a layer that takes text, what its texts are.
     """
 
     make: Callable[[], Layer]
     shape: Any
     below: int | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> str | None:
+        """The type of its input; `None` for the network's precision."""
+        return "string" if self.words else self.below and "int32"
 
 
 def halved(x, by=2.0):
@@ -161,6 +172,7 @@ def halved(x, by=2.0):
 
 CUSTOM = {"halved": halved}
 TWO = [(3, 4), (3, 4)]  # two inputs alike
+WORDS = ("one", "two", "three", "four")
 CASES = [
     Case(lambda: Activation("tanh"), (4,)),
     Case(lambda: Activation("softmax"), (3, 4)),
@@ -225,7 +237,10 @@ CASES = [
     Case(lambda: GroupNormalization(groups=-1, axis=1, scale=False), (4, 3)),
     Case(lambda: Hashing(5, salt=3), (3,), below=100),
     Case(lambda: Hashing(5, mask_value=0, output_mode="multi_hot"), (3,), below=4),
+    Case(lambda: Hashing(5, salt=3), (1,), words=WORDS),
     Case(lambda: Identity(), (3, 4)),
+    Case(lambda: IntegerLookup(vocabulary=[7, 2, 3], mask_token=0), (3,), below=9),
+    Case(lambda: IntegerLookup(vocabulary=[7, 2], num_oov_indices=2, output_mode="count"), (3,), below=9),
     Case(lambda: Lambda(halved, arguments={"by": 3.0}), (4,)),
     Case(lambda: LayerNormalization(), (4,)),
     Case(lambda: LayerNormalization(axis=[1, 2], center=False, gamma_initializer="random_normal"), (3, 4)),
@@ -255,7 +270,13 @@ CASES = [
     Case(lambda: SpatialDropout1D(0.5), (3, 8)),
     Case(lambda: SpatialDropout2D(0.5), (2, 2, 8)),
     Case(lambda: SpatialDropout3D(0.5), (2, 1, 2, 8)),
+    Case(lambda: StringLookup(vocabulary=["one", "three"]), (), words=WORDS),
+    Case(lambda: StringLookup(max_tokens=5, vocabulary=["one", "three"], idf_weights=[0.5, 2.0], output_mode="tf_idf",
+                              pad_to_max_tokens=True), (3,), words=WORDS),
     Case(lambda: Subtract(), TWO),
+    Case(lambda: TextVectorization(vocabulary=["one", "two"], output_sequence_length=3), (), words=WORDS),
+    Case(lambda: TextVectorization(vocabulary=["o", "t", "e"], split="character", ngrams=2, output_mode="multi_hot"),
+         (1,), words=WORDS),
     Case(lambda: UnitNormalization(), (4,)),
     Case(lambda: CenterCrop(3, 2), (6, 5, 2)),
     Case(lambda: CenterCrop(4, 6), (3, 5, 2)),
@@ -336,7 +357,7 @@ class Trial:
         self.layer = case.make()
         self.several = isinstance(case.shape, list)
         shapes = case.shape if self.several else [case.shape]
-        inputs = [Input(shape, dtype=case.below and "int32") for shape in shapes]
+        inputs = [Input(shape, dtype=case.dtype) for shape in shapes]
         self.inputs = inputs if self.several else inputs[0]
         self.model = Model(self.inputs, self.layer(self.inputs))
         self.is_random = any("key" in layer.accepted_options() for _, layer in walk(self.layer))
@@ -349,9 +370,15 @@ class Trial:
         self.compiled = jax.jit(self.evaluate, static_argnames=("training",))
 
     def data(self, rows: int = ROWS, seed: int = 0, dtype: str = "float32"):
-        """Rows for the layer, in the structure that it takes."""
+        """Rows for the compiled program, in the structure that the layer takes."""
+        return prepare.input_arrays(self.model, self.raw(rows, seed, dtype))
+
+    def raw(self, rows: int = ROWS, seed: int = 0, dtype: str = "float32"):
+        """Rows for the model, before a layer that works outside of the compiled program has prepared them."""
         draw = np.random.default_rng(seed)
-        if self.case.below:
+        if self.case.words:
+            one = lambda shape: draw.choice(self.case.words, (rows, *shape))
+        elif self.case.below:
             one = lambda shape: draw.integers(0, self.case.below, (rows, *shape)).astype("int32")
         else:
             one = lambda shape: draw.normal(size=(rows, *shape)).astype(dtype)
@@ -388,10 +415,10 @@ def test_declared_shape_is_the_computed_one(trial):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_dtype_is_kept(trial, dtype):
     # Strictly, no two types of floating-point numbers may meet; beside integers there is nothing to lose.
-    promotion = "standard" if trial.case.below else "strict"
+    promotion = "standard" if trial.case.dtype else "strict"
     with precision("float64" if dtype == "float64" else "float32"), jax.numpy_dtype_promotion(promotion):
         weights, state = jax.eval_shape(lambda key: initialise(trial.layer, key, dtype), KEY)
-        given = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if trial.case.below else dtype)
+        given = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if trial.case.dtype else dtype)
         x = jax.tree.map(given, trial.x)
 
         def evaluate(weights, state, x, training):
@@ -420,7 +447,7 @@ def test_gradient_equals_finite_differences(trial):
 
         for training in trial.modes:
             function = functools.partial(outputs, training=training)
-            if trial.case.below:
+            if trial.case.dtype:
                 assert_gradient(lambda weights, function=function: function(weights, x), (weights,))
             else:
                 assert_gradient(function, (weights, x))
@@ -482,7 +509,7 @@ def test_a_saved_layer_is_itself(trial, tmp_path):
     again = load_model(tmp_path / "layer.chain", custom_objects=CUSTOM)
     assert_close(again.variables(), (trial.weights, trial.state), 0)
     outputs, _ = trial.compiled(trial.weights, trial.state, trial.x, KEY)
-    assert_close(again.predict(trial.x), outputs)
+    assert_close(again.predict(trial.raw()), outputs)
 
 
 def test_a_step_against_the_gradient_lowers_the_loss(trial):

@@ -122,8 +122,8 @@ def test_strings_are_hashed_on_the_host():
     (lambda: Hashing(1, mask_value=0), SettingError,
      "Hashing: a `mask_value` has bin 0 for itself, so `num_bins` must be at least 2; got 1."),
     (lambda: Hashing(3)(np.array(["a", None], object)), DataError,
-     "Hashing takes integers, or strings only: this array holds other objects (a gap, None?). Fill the gaps first: "
-     "frame[column].fillna('')."),
+     "x has 1 missing entry: None in row 1. Leave such rows out, or fill them: x.fillna('') for text in a column of "
+     "pandas."),
 ])
 def test_what_is_refused(make, error, message):
     with pytest.raises(error) as raised:

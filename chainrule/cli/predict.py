@@ -1,5 +1,6 @@
 """`chainrule predict`: what a saved model says about photos, about rows in a file, or about a data set."""
 import csv
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def _rows(data: Sequence[str], model):
 
     word, = data
     path = Path(word)
-    if plain_name(word) in DATA_SETS or (not path.suffix and not path.exists()):
+    if plain_name(word) in DATA_SETS or not (path.suffix or os.sep in word or path.exists()):
         data_set = load_data_set(word)
         return data_set.test.x, data_set.class_names
     return read_rows(path), model.class_names

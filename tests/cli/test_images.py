@@ -326,3 +326,11 @@ def test_a_part_of_rows_keeps_every_class():
     part = Part(np.arange(40).reshape(20, 2), np.arange(20) % 2)
     kept, held = part.split(0.3, seed=1)
     assert len(kept) == 14 and sorted(np.bincount(held.y)) == [3, 3] and (held.x[:, 0] // 2 % 2 == held.y).all()
+
+
+def test_predicting_a_folder_that_is_not_there(tmp_path):
+    model = Sequential([Input((4, 4, 3)), MaxPooling2D(4), Dense(2, activation="softmax")])
+    model.save(tmp_path / "model.chain")
+    done = RUNNER.invoke(app, ["predict", str(tmp_path / "model.chain"), "nowhere/"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: There is no file nowhere. Give images, rows in .npy, .npz or .csv, or one of")

@@ -79,7 +79,8 @@ def test_every_kind(words, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (b"", "is empty"), (b"short", "has 4 characters. A window of 16 and the one that follows need 17"), (b"caf\xe9 " * 50, "--encoding"), (b"\0\1" * 50, "NUL")])
+    (b"", "is empty"), (b"caf\xe9 " * 50, "--encoding"), (b"\0\1" * 50, "NUL"),
+    (b"short", "has 4 characters. A window of 16 and the one that follows need 17")])
 def test_files_that_are_no_text_to_learn_from(content, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "book.txt").write_bytes(content)

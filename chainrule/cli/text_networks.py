@@ -65,8 +65,9 @@ def build(recipe: TextRecipe, tokens: int, carry: bool = False):
     from chainrule import layers
     from chainrule.models import Input, Sequential
 
-    rows = recipe.batch_size if carry else None
-    model = Sequential([Input(batch_shape=(rows, None), dtype="int32")])
+    # Attention is not asked about more tokens than it was trained on: positions beyond them are new to it.
+    length = None if recipe.carries else recipe.length
+    model = Sequential([Input(batch_shape=(recipe.batch_size if carry else None, length), dtype="int32")])
     if recipe.kind == "transformer":
         width = recipe.hidden[0]
         model.add(layers.Embedding(tokens, width))

@@ -7,8 +7,9 @@
 
 Each trains one network a seed, three by default, and prints every figure, their mean and their spread. The settings
 were chosen with `--choose`, which compares the candidates on held-out training data and never looks at the test part:
-by the cross-validated loss of the 67 training series (italy), by the last 600 days of the training part
-(temperatures), by the usual validation months (etth1). The files are looked for in `$CHAINRULE_DATA/timeseries`.
+by cross-validation of the 67 training series, where ties in accuracy are settled by the loss (italy), by the last 600
+days of the training part (temperatures), by the usual validation months (etth1). The files are looked for in
+`$CHAINRULE_DATA/timeseries`.
 """
 import argparse
 import os
@@ -55,7 +56,7 @@ ITALY = {
     "dense": Italy("dense"),
     "dense, more noise": Italy("dense", noise=0.3),
 }
-CHOSEN_ITALY = "pooled"
+CHOSEN_ITALY = "flat, more noise"
 
 
 def classifier(chosen: Italy, rows: int) -> cr.Sequential:
@@ -104,7 +105,7 @@ def italy(seeds: int, choose: bool) -> None:
     if choose:
         for name, chosen in ITALY.items():
             found = [cross_validated(chosen, x, y, seed) for seed in range(seeds)]
-            for figure in ("loss", "accuracy"):  # so few series often tie in accuracy
+            for figure in ("accuracy", "loss"):  # so few series often tie in accuracy
                 report(f"{name}: {figure} of held-out training series", [figures[figure] for figures in found])
         return
     x_test, y_test = series.read_ts(DATA / "ItalyPowerDemand_TEST.ts")

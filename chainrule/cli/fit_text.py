@@ -43,8 +43,9 @@ def fit_text(options) -> None:
         train(model, data.train, validation_data=data.validation, patience=recipe.patience, epochs=recipe.epochs,
               batch_size=recipe.batch_size, shuffle=not recipe.carries, seed=options.seed, say=say,
               quiet=options.quiet, callbacks=callbacks)
-    save(output)
-    _report(model, data, level, _characters_a_token(corpus, data), path, output, say, options.quiet)
+        save(output)
+    _report(model, data, level, _characters_a_token(corpus, data), _other_command(options, recipe), output, say,
+            options.quiet)
 
 
 def _recipe(options, corpus: str, level: str) -> text_networks.TextRecipe:
@@ -63,6 +64,9 @@ def _recipe(options, corpus: str, level: str) -> text_networks.TextRecipe:
     if recipe.kind == "transformer" and len(set(recipe.hidden)) > 1:
         raise SettingError(f"--hidden gives the width of each block of a Transformer, and all are the same, such as "
                            f"128,128,128; got {options.hidden}.")
+    if recipe.kind == "transformer" and recipe.hidden[0] % 2:
+        raise SettingError(f"--hidden gives the width of each block of a Transformer, an even number; got "
+                           f"{recipe.hidden[0]}.")
     return recipe
 
 
@@ -146,8 +150,9 @@ def _sampler(model, corpus: str, data, level: str):
 
 
 def _prompt(corpus: str) -> str:
-    """Something to begin with: the first word of the text."""
-    return corpus.split(maxsplit=1)[0][:20]
+    """Something to begin with: the first word of the text; the first character of one that is blank."""
+    words = corpus.split(maxsplit=1)
+    return words[0][:20] if words else corpus[:1]
 
 
 def _characters_a_token(corpus: str, data) -> float:
@@ -162,7 +167,17 @@ def _describe_loss(nats: float, level: str, characters: float) -> str:
     return f"{nats:.3f} nats ({bits:.3f} bits) a {_UNITS[level]}, {bits / characters:.3f} bits a character"
 
 
-def _report(model, data, level: str, characters: float, path: Path, output: Path, say, quiet: bool) -> None:
+def _other_command(options, recipe: text_networks.TextRecipe) -> tuple[str, str]:
+    """A command that trains another kind of network on the same text, read in the same way, and what is other in it."""
+    kind, why = ("transformer", "by attention") if recipe.carries else ("lstm", "by recurrence")
+    words = ["chainrule", "fit", str(options.data), "--network", kind, "--output", f"{kind}.chain"]
+    for name in ("tokens", "vocabulary", "encoding", "length"):
+        value = getattr(options, name)
+        words += [] if value is None else [f"--{name}", str(value)]
+    return shlex.join(words), why
+
+
+def _report(model, data, level: str, characters: float, other: tuple[str, str], output: Path, say, quiet: bool) -> None:
     """How well the model foretells the text it has not seen, where it is, and what to try next."""
     nats = None
     if data.validation is not None:
@@ -175,8 +190,8 @@ def _report(model, data, level: str, characters: float, path: Path, output: Path
         say(f"\nHeld-out end of the text: [bold green]{nats}[/bold green]")
     say(f"\nSaved to [bold]{escape(str(output))}[/bold] ({output.stat().st_size / 1e6:.1f} MB)\n\nTry next:",
         soft_wrap=True)
-    file, book = shlex.quote(str(output)), shlex.quote(str(path))
+    file = shlex.quote(str(output))
     for line, why in ((f"chainrule write {file} --length 500", "some of its own"),
                       (f"chainrule write {file} --temperature 0.5 --seed 1", "surer of itself, and another text"),
-                      (f"chainrule fit {book} --network transformer --output transformer.chain", "by attention")):
+                      other):
         say(f"  [cyan]{escape(line)}[/cyan]  [dim]{why}[/dim]", soft_wrap=True)

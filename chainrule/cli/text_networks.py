@@ -72,7 +72,7 @@ def build(recipe: TextRecipe, tokens: int, carry: bool = False):
         width = recipe.hidden[0]
         model.add(layers.Embedding(tokens, width))
         for _ in recipe.hidden:
-            model.add(layers.TransformerBlock(max(width // _HEAD_SIZE, 1), dropout=recipe.dropout, causal=True,
+            model.add(layers.TransformerBlock(_heads(width), dropout=recipe.dropout, causal=True,
                                               rotary=True))
         model.add(layers.LayerNormalization())
     else:
@@ -84,6 +84,11 @@ def build(recipe: TextRecipe, tokens: int, carry: bool = False):
                 model.add(layers.Dropout(recipe.dropout))
     model.add(layers.Dense(tokens))
     return model
+
+
+def _heads(width: int) -> int:
+    """The heads of an even width: about `_HEAD_SIZE` wide or wider, all of one size, which rotation wants even."""
+    return next(heads for heads in range(max(width // _HEAD_SIZE, 1), 0, -1) if width % (2 * heads) == 0)
 
 
 def describe(recipe: TextRecipe) -> str:

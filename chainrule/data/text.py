@@ -314,7 +314,7 @@ def _decoded(path, data: bytes, encoding: str | None) -> str:
         if error.end == len(data) and ("truncated" in error.reason or "unexpected end" in error.reason):
             fix = "Its end may be missing."
         elif encoding is None:
-            fix = "If it is text of an older program, give its encoding: encoding='latin-1'."
+            fix = "If it is text of an older program, give its encoding, such as latin-1."
         else:
             fix = "Give the encoding that it was written in."
         raise DataError(f"{path} is no text in {used.upper()}: {place} has the value "
@@ -326,7 +326,7 @@ def _utf16_hint(data: bytes) -> str:
     sample = data[:4096]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if max(even, odd) > len(sample) // 5 and not min(even, odd):
-        return f" It looks like UTF-16: encoding='utf-16-{'le' if odd > even else 'be'}'."
+        return f" It looks like UTF-16: give the encoding utf-16-{'le' if odd > even else 'be'}."
     return " It looks like a binary file."
 
 

@@ -23,7 +23,8 @@ class BatchNormalization(Layer):
 
     Args:
         axis: the axis of the channels.
-        momentum: how slowly the running statistics follow.
+        momentum: how slowly the running statistics follow. (Keras keeps 0.99 by default; docs/decisions/0010 says why
+            this is 0.9.)
         epsilon: keeps the root away from zero.
         center, scale: whether there is a beta, a gamma.
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: how they start.
@@ -40,7 +41,7 @@ class BatchNormalization(Layer):
     """
 
     axis: int = -1
-    momentum: float = 0.99
+    momentum: float = 0.9
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from chainrule import text
 from chainrule.cli.main import app
-from chainrule.models import load_model
+from chainrule.models import Sequential, load_model
 
 RUNNER = CliRunner()
 BOOK = "It was the best of times, it was the worst of times.\n" * 60
@@ -95,3 +95,64 @@ def test_another_encoding(tmp_path, monkeypatch):
     done = run("fit", "book.txt", *QUICK, "--epochs", 1, "--encoding", "latin-1", "--quiet")
     assert done.exit_code == 0, done.output
     assert "ö" in load_model("book.chain").preparation.tokens
+
+
+def test_a_text_of_blanks_is_learnt_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blank.txt").write_text(" \n" * 400)
+    done = run("fit", "blank.txt", *QUICK, "--epochs", 1)
+    assert done.exit_code == 0, done.output
+    assert load_model("blank.chain").preparation.tokens == ["\n", " "]
+
+
+@pytest.mark.parametrize(("words", "network", "why"), [
+    ((), "transformer", "by attention"),
+    (("--network", "transformer", "--hidden", "32,32"), "lstm", "by recurrence")])
+def test_the_other_network_is_to_read_the_text_in_the_same_way(words, network, why, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a book.txt").write_bytes("Ein schöner Tag, ein grüner Wald.\n".encode("latin-1") * 60)
+    done = run("fit", "a book.txt", "--length", 16, "--hidden", 16, "--epochs", 1, "--encoding", "latin-1", "--tokens",
+               "words", "--vocabulary", 9, *words)
+    assert done.exit_code == 0, done.output
+    assert (f"chainrule fit 'a book.txt' --network {network} --output {network}.chain --tokens words --vocabulary 9 "
+            f"--encoding latin-1 --length 16  {why}\n") in done.output
+
+
+@pytest.mark.parametrize(("encoding", "message"), [
+    ("latin-1", "byte 3 (line 1) has the value 0xe9 (invalid continuation byte). If it is text of an older program, "
+                "give its encoding, such as latin-1."),
+    ("utf-16-le", "it has NUL bytes, the first at byte 1. It looks like UTF-16: give the encoding utf-16-le.")])
+def test_the_encoding_to_give_is_named_as_the_option_takes_it(encoding, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_bytes(("café " * 50).encode(encoding))
+    done = run("fit", "book.txt", *QUICK)
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: book.txt is no text in UTF-8: {message}\n"
+
+
+def test_ctrl_c_behind_the_last_epoch_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(BOOK)
+    save, interrupts = Sequential.save, [KeyboardInterrupt]
+
+    def interrupted_once(model, *arguments, **options):
+        if interrupts:
+            raise interrupts.pop()
+        save(model, *arguments, **options)
+
+    monkeypatch.setattr(Sequential, "save", interrupted_once)
+    done = run("fit", "book.txt", *QUICK, "--epochs", 1, "--quiet")
+    assert done.exit_code == 130
+    assert done.stderr == "Stopped. The weights after epoch 1 are kept in book.chain.\n"
+    assert load_model("book.chain").preparation == text.CharacterVocabulary.from_text(BOOK)
+
+
+def test_a_transformer_of_any_even_width(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(BOOK)
+    transformer = ("fit", "book.txt", "--length", 16, "--network", "transformer", "--epochs", 1, "--quiet")
+    done = run(*transformer, "--hidden", 100)  # three heads of about 32 would not divide it
+    assert done.exit_code == 0, done.output
+    done = run(*transformer, "--hidden", "33,33")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: --hidden gives the width of each block of a Transformer, an even number; got 33.\n"

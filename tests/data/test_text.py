@@ -243,18 +243,20 @@ def test_read_other_encodings_and_newlines(tmp_path):
 @pytest.mark.parametrize("data, encoding, message", [
     ("one\ntwo\ncaf\xe9 ".encode("latin-1"), None,
      "{path} is no text in UTF-8: byte 11 (line 3) has the value 0xe9 (invalid continuation byte). If it is text of an "
-     "older program, give its encoding: encoding='latin-1'."),
+     "older program, give its encoding, such as latin-1."),
     (b"one\n" * 500 + b"\xff", None,
      "{path} is no text in UTF-8: byte 2,000 (line 501) has the value 0xff (invalid start byte). If it is text of an "
-     "older program, give its encoding: encoding='latin-1'."),
+     "older program, give its encoding, such as latin-1."),
     (b"caf\xe9", "ascii", "{path} is no text in ASCII: byte 3 (line 1) has the value 0xe9 (ordinal not in range(128)). "
                           "Give the encoding that it was written in."),
     (codecs.BOM_UTF16_LE + b"a\x00b", None,
      "{path} is no text in UTF-16: byte 4 has the value 0x62 (truncated data). Its end may be missing."),
     ("Hello there".encode("utf-16-le"), None,
-     "{path} is no text in UTF-8: it has NUL bytes, the first at byte 1. It looks like UTF-16: encoding='utf-16-le'."),
+     "{path} is no text in UTF-8: it has NUL bytes, the first at byte 1. It looks like UTF-16: give the encoding "
+     "utf-16-le."),
     ("Hello there".encode("utf-16-be"), None,
-     "{path} is no text in UTF-8: it has NUL bytes, the first at byte 0. It looks like UTF-16: encoding='utf-16-be'."),
+     "{path} is no text in UTF-8: it has NUL bytes, the first at byte 0. It looks like UTF-16: give the encoding "
+     "utf-16-be."),
     (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", None,
      "{path} is no text in UTF-8: it has NUL bytes, the first at byte 8. It looks like a binary file."),
     (b"", None, "{path} is empty."), (codecs.BOM_UTF8, None, "{path} is empty."),

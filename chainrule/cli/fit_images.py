@@ -42,7 +42,7 @@ def fit_images(options) -> None:
     with interruptible(model, output, model.save):
         train(model, *rows.data, validation_data=None if held_out is None else held_out.data, patience=recipe.patience,
               epochs=recipe.epochs, batch_size=recipe.batch_size, seed=seed, say=say, quiet=options.quiet)
-    model.save(output)
+        model.save(output)
     report(model, data_set, network, output, say, options.quiet)
 
 

@@ -33,7 +33,7 @@ def fit_series(options) -> None:
     with interruptible(model, output, model.save):
         train(model, *parts.train, validation_data=parts.held_out, patience=recipe.patience, epochs=recipe.epochs,
               batch_size=recipe.batch_size, seed=options.seed, say=say, quiet=options.quiet)
-    model.save(output)
+        model.save(output)
     _report(model, table, targets, parts, season, output, plot, options, say)
 
 

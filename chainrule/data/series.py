@@ -16,7 +16,7 @@ from chainrule.errors import DataError, SettingError, ShapeError, UnknownNameErr
 MISSING_WINDOWS = ("error", "skip")
 
 
-def windows(values, length: int, horizon: int = 1, *, gap: int = 0, stride: int = 1, target=None, known=None,
+def windows(values, length: int, horizon: int = 1, gap: int = 0, stride: int = 1, *, target=None, known=None,
             missing: str = "error") -> tuple:
     """Windows of a series as inputs, and what follows each as its target.
 
@@ -73,7 +73,7 @@ class WindowSource(Source):
         (89, (1, 10, 1), [[15.0, 16.0]])
     """
 
-    def __init__(self, values, length: int, horizon: int = 1, *, gap: int = 0, stride: int = 1, target=None, known=None,
+    def __init__(self, values, length: int, horizon: int = 1, gap: int = 0, stride: int = 1, *, target=None, known=None,
                  missing: str = "error", scaling=None):
         for name, number, least in (("length", length, 1), ("horizon", horizon, 1), ("gap", gap, 0),
                                     ("stride", stride, 1)):

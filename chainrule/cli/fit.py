@@ -112,6 +112,7 @@ def _given(context: typer.Context) -> set[str]:
 def _kind(data: str, given: set[str]) -> str:
     """What is trained on: `"images"`, `"text"` or `"series"`."""
     from chainrule.cli.data import is_path, plain_name
+    from chainrule.data.images import SUFFIXES
     from chainrule.errors import DataError
 
     path = Path(data)
@@ -124,10 +125,10 @@ def _kind(data: str, given: set[str]) -> str:
         return "series"
     if data.lower().endswith((".txt", ".text", ".md")) or (path.is_file() and "tokens" in given):
         return "text"
-    if path.is_file():
+    if path.is_file() and not data.lower().endswith(SUFFIXES):
         raise DataError(f"{data} is none of the files that chainrule fit reads: .txt for text, .csv for a series. If "
                         f"it holds text, say --tokens characters.")
-    return "images"  # a name, which is then looked up
+    return "images"  # one image, or a name: what comes next says what is wrong with it
 
 
 def _known() -> tuple[str, ...]:

@@ -276,10 +276,11 @@ def read(path, encoding: str | None = None) -> str:
         SettingError: Python knows no such encoding.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = open(f"{folder}/a.txt", "wb").write("Zwölf\\r\\n".encode("latin-1"))
-        ...     read(f"{folder}/a.txt", encoding="latin-1")
+        ...     path = pathlib.Path(folder) / "a.txt"
+        ...     _ = path.write_bytes("Zwölf\\r\\n".encode("latin-1"))
+        ...     read(path, encoding="latin-1")
         'Zwölf\\n'
     """
     if encoding is not None:

@@ -43,10 +43,10 @@ def test_a_text_that_is_not_there():
 
 
 @pytest.mark.parametrize("words, message", [
-    (("--tokens", "letters"), "There are no tokens 'letters'. Known: byte_pairs, characters, words."),
+    (("--tokens", "letters"), "There are no tokens 'letters'. Known names: 'byte_pairs', 'characters', 'words'."),
     (("--vocabulary", 50),
      "--vocabulary is for words and byte_pairs; of characters there are as many as the text has."),
-    (("--network", "dense"), "There is no network 'dense' for text. Known: gru, lstm, transformer."),
+    (("--network", "dense"), "There is no network 'dense' for text. Known names: 'gru', 'lstm', 'transformer'."),
     (("--hidden", 0), "--hidden needs at least one layer for text, such as 256."),
     (("--network", "transformer", "--hidden", "64,32"),
      "--hidden gives the width of each block of a Transformer, and all are the same, such as 128,128,128; got 64,32."),

@@ -93,8 +93,9 @@ def fit(
     Training ends when the loss on held-out data stops falling, and the best weights are kept.
     """
     options = SimpleNamespace(**context.params)
-    kind = _kind(data, _given(context))
-    _refuse_others(kind, data, _given(context))
+    given = _given(context)
+    kind = _kind(data, given)
+    _refuse_others(kind, data, given)
     if kind == "images":
         from chainrule.cli.fit_images import fit_images as run
     elif kind == "text":
@@ -111,12 +112,12 @@ def _given(context: typer.Context) -> set[str]:
 
 def _kind(data: str, given: set[str]) -> str:
     """What is trained on: `"images"`, `"text"` or `"series"`."""
-    from chainrule.cli.data import is_path, plain_name
+    from chainrule.cli.data import DATA_SETS, is_path, plain_name
     from chainrule.data.images import SUFFIXES
     from chainrule.errors import DataError
 
     path = Path(data)
-    if plain_name(data) in _known() or (is_path(data) and not path.is_file() and not path.suffix) or path.is_dir():
+    if plain_name(data) in DATA_SETS or (is_path(data) and not path.is_file() and not path.suffix) or path.is_dir():
         return "images"
     if data.lower().endswith(_TABLES):
         if not given & {"time", "horizon", "season"}:
@@ -129,12 +130,6 @@ def _kind(data: str, given: set[str]) -> str:
         raise DataError(f"{data} is none of the files that chainrule fit reads: .txt for text, .csv for a series. If "
                         f"it holds text, say --tokens characters.")
     return "images"  # one image, or a name: what comes next says what is wrong with it
-
-
-def _known() -> tuple[str, ...]:
-    from chainrule.cli.data import DATA_SETS
-
-    return DATA_SETS
 
 
 def _refuse_others(kind: str, data: str, given: set[str]) -> None:

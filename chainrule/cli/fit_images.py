@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import terminal
-from chainrule.cli.fitting import hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
 
 
 def fit_images(options) -> None:
@@ -31,8 +31,7 @@ def fit_images(options) -> None:
     images = networks.Images(data_set.train.shape, len(data_set.class_names), len(data_set.train),
                              largest=16 if known == "digits" else 255)
     network = network or ("dense" if known and len(images.shape) == 2 else "convolutional")
-    recipe = networks.recipe(known, network, images)
-    recipe = recipe._replace(**{name: value for name, value in given.items() if value is not None})
+    recipe = as_asked(networks.recipe(known, network, images), **given)
     model = networks.build(recipe, images, options.activation, 0.2 if options.dropout is None else options.dropout)
     model.class_names = list(data_set.class_names)
     rows, held_out = _held_out(data_set, options.validation, seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import series_networks, terminal
-from chainrule.cli.fitting import hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
 from chainrule.cli.forecasts import draw_forecasts, known_of, time_text
 
 
@@ -108,10 +108,9 @@ def _usual_length(season: int, horizon: int, rows: int) -> int:
 
 def _recipe(options, rows: int) -> series_networks.SeriesRecipe:
     """What suits the windows, and what was asked for."""
-    recipe = series_networks.recipe(options.network, rows)
-    given = {"hidden": hidden_sizes(options.hidden), "epochs": options.epochs, "batch_size": options.batch_size,
-             "learning_rate": options.learning_rate, "dropout": options.dropout}
-    return recipe._replace(**{name: value for name, value in given.items() if value is not None})
+    return as_asked(series_networks.recipe(options.network, rows), hidden=hidden_sizes(options.hidden),
+                    epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate,
+                    dropout=options.dropout)
 
 
 def _compile(model, optimizer: str, recipe: series_networks.SeriesRecipe, parts: _Parts) -> None:

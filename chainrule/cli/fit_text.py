@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import terminal, text_networks
-from chainrule.cli.fitting import hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
 
 _SAMPLE = 160  # characters shown after each epoch
 _UNITS = {"characters": "character", "words": "word", "byte_pairs": "byte pair"}
@@ -38,14 +38,14 @@ def fit_text(options) -> None:
     def save(output: Path) -> None:
         _free(model, recipe).save(output)
 
-    callbacks = [] if options.quiet else [_sampler(model, corpus, data, level)]
+    characters = len(corpus) / max(len(data.encode(corpus)), 1)  # in a token
+    callbacks = [] if options.quiet else [_sampler(model, corpus, data, level, characters)]
     with interruptible(model, output, save):
         train(model, data.train, validation_data=data.validation, patience=recipe.patience, epochs=recipe.epochs,
               batch_size=recipe.batch_size, shuffle=not recipe.carries, seed=options.seed, say=say,
               quiet=options.quiet, callbacks=callbacks)
         save(output)
-    _report(model, data, level, _characters_a_token(corpus, data), _other_command(options, recipe), output, say,
-            options.quiet)
+    _report(model, data, level, characters, _other_command(options, recipe), output, say, options.quiet)
 
 
 def _recipe(options, corpus: str, level: str) -> text_networks.TextRecipe:
@@ -53,10 +53,9 @@ def _recipe(options, corpus: str, level: str) -> text_networks.TextRecipe:
     from chainrule.errors import SettingError
 
     size = len(corpus) if level == "characters" else len(corpus) // 4
-    recipe = text_networks.recipe(options.network, size)
-    given = {"hidden": hidden_sizes(options.hidden), "length": options.length, "epochs": options.epochs,
-             "batch_size": options.batch_size, "learning_rate": options.learning_rate, "dropout": options.dropout}
-    recipe = recipe._replace(**{name: value for name, value in given.items() if value is not None})
+    recipe = as_asked(text_networks.recipe(options.network, size), hidden=hidden_sizes(options.hidden),
+                      length=options.length, epochs=options.epochs, batch_size=options.batch_size,
+                      learning_rate=options.learning_rate, dropout=options.dropout)
     if recipe.carries and options.batch_size is None:
         recipe = recipe._replace(batch_size=_streams(recipe, size * (options.validation or 1)))
     if not recipe.hidden:
@@ -117,7 +116,7 @@ def _introduce(path: Path, corpus: str, data, validation: float, level: str, mod
     say(f"Network: {text_networks.describe(recipe)}, {model.count_params():,} weights; {context}\n", soft_wrap=True)
 
 
-def _sampler(model, corpus: str, data, level: str):
+def _sampler(model, corpus: str, data, level: str, characters: float):
     """A callback that shows, after each epoch, how sure the network is and what it writes."""
     from chainrule import text
     from chainrule.training.events import Callback
@@ -140,7 +139,7 @@ def _sampler(model, corpus: str, data, level: str):
                 return
             nats = self.logs.get("val_loss")
             if nats is not None:
-                print(f"  {_describe_loss(nats, level, _characters_a_token(corpus, data))} on the held-out end")
+                print(f"  {_describe_loss(nats, level, characters)} on the held-out end")
             written = text.generate(model, data.vocabulary, prompt=_prompt(corpus), length=_SAMPLE, temperature=0.8,
                                     seed=epoch or 0)
             print("".join(f"  | {line}\n" for line in written.strip().splitlines()))
@@ -153,10 +152,6 @@ def _prompt(corpus: str) -> str:
     """Something to begin with: the first word of the text; the first character of one that is blank."""
     words = corpus.split(maxsplit=1)
     return words[0][:20] if words else corpus[:1]
-
-
-def _characters_a_token(corpus: str, data) -> float:
-    return len(corpus) / max(len(data.encode(corpus)), 1)
 
 
 def _describe_loss(nats: float, level: str, characters: float) -> str:

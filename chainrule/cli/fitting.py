@@ -18,6 +18,11 @@ def hidden_sizes(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(size) for size in sizes if int(size))
 
 
+def as_asked(recipe, **given):
+    """A recipe with what stands on the command line in the place of its own settings; `None` leaves them."""
+    return recipe._replace(**{name: value for name, value in given.items() if value is not None})
+
+
 def train(model, x, y=None, *, validation_data, patience: int, say, quiet: bool, callbacks=(), **options) -> None:
     """Fit, with the best epoch's weights kept where data are held out.
 

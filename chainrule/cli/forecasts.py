@@ -49,8 +49,8 @@ def forecasts_after(model, path: Path, time: str | None) -> tuple[list[str], lis
     from chainrule.data.series_tables import number_columns
     from chainrule.errors import DataError
 
-    columns = model.preparation.columns
-    if missing := [name for name in columns or () if name not in number_columns(path, time)]:
+    columns, numbers = model.preparation.columns, number_columns(path, time)
+    if missing := [name for name in columns or () if name not in numbers]:
         raise DataError(f"{path} has no column of numbers {missing[0]!r}. The model sees {', '.join(columns)}.")
     table = series.read_csv(path, time, columns, missing="interpolate")
     horizon, wide = model.output_shape[1:]

@@ -15,7 +15,7 @@ _ONLY = MappingProxyType({
     "plot": ("series",),
 })
 _WORDS = MappingProxyType({"images": "images", "text": "text", "series": "a series"})
-_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_TABLES = (".csv", ".csv.gz")
 
 
 @terminal.command(

@@ -57,9 +57,9 @@ def read_series(path: Path, time: str | None, target: str | None, inputs: str | 
     targets = targets or numbers
     further = [name for name in numbers if name not in targets] if inputs == "all" else named(inputs)
     columns = [*targets, *(name for name in further if name not in targets)]
-    gaps = np.isnan(series.read_csv(path, time, columns, missing="keep").values).sum()
+    there = series.read_csv(path, time, columns, missing="keep").values
     table = series.read_csv(path, time, columns, missing="interpolate")
-    return table, targets, int(gaps)
+    return table, targets, table.values.size - int(np.isfinite(there).sum())
 
 
 class _Parts:

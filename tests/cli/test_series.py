@@ -108,6 +108,16 @@ def test_gaps_are_filled_and_counted(tmp_path, monkeypatch):
     assert "1 missing values were interpolated." in done.output, done.output
 
 
+def test_days_that_are_not_there_count_as_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weekly("load.csv", 150)
+    lines = (tmp_path / "load.csv").read_text().splitlines(keepends=True)
+    del lines[9:11]
+    (tmp_path / "load.csv").write_text("".join(lines))
+    done = run("fit", "load.csv", "--time", "Day", "--target", "Load", "--epochs", 1)
+    assert "\n2 missing values were interpolated." in done.output, done.output
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("--horizon", 7), "load.csv has the columns Load, Wind: say which to forecast, --target Load."),
     (("--time", "Day", "--target", "Lod"), "load.csv has no column 'Lod'. Did you mean 'Load'?"),

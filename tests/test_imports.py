@@ -7,7 +7,7 @@ import chainrule
 
 ROOT = Path(chainrule.__file__).parent
 ORDER = [
-    "errors", "configuration", "precision", "ops", "activations", "initializers", "regularizers", "constraints",
+    "errors", "configuration", "precision", "kernels", "ops", "activations", "initializers", "regularizers", "constraints",
     "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets", "training", "saving",
     "callbacks", "models", "series", "text", "applications", "inspect", "symbolic", "utils", "cli",
 ]

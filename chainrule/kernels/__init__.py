@@ -1,0 +1,8 @@
+"""C++ kernels for the CPU, for the operations that XLA is slow at there, each with a twin in `jnp`.
+
+`registry` is what a kernel is to JAX. Then, for each kernel, `<name>.py` (its twin and its gradient), `<name>.cc` and
+`<name>.h` (the computation, compiled for each instruction set) and `<name>_call.cc` (what XLA calls).
+"""
+from chainrule.kernels.registry import Report, active, allowed, library, report
+
+__all__ = ["Report", "active", "allowed", "library", "report"]

@@ -1,0 +1,170 @@
+// The product of two matrices of floats, in tiles that stay in registers.
+//
+//     c[i, j] = finish(sum over p of a[i, p] * b[p, j])
+//
+// A panel of `b`, as wide as one tile, is packed into the fastest cache, some hundred rows at a time; all rows of `a` are
+// then multiplied by it, read where they lie. After Goto and van de Geijn, Anatomy of High-Performance Matrix
+// Multiplication (2008).
+#pragma once
+#include "parallel.h"
+#include "vector.h"
+
+namespace chainrule::CHAINRULE_ISA {
+
+// A tile is TILE_ROWS rows by two vectors: with the two vectors of `b` and one of `a` it fills the registers.
+constexpr int TILE_ROWS = LANES == 16 ? 12 : 6;
+constexpr int TILE_COLUMNS = 2 * LANES;
+constexpr int64_t PACKED_ROWS = 256;  // of `b`: with 32 columns 32 KiB
+
+// A matrix anywhere in memory: the element (i, j) lies at `data[i * row + j * column]`.
+struct Matrix {
+  const float* data;
+  int64_t row, column;
+};
+
+// A packed panel: `columns` of `width` columns hold something, the rest are 0.
+template <int VECTORS>
+static inline void pack_panel(const Matrix& b, int64_t row, int64_t rows, int64_t column, int64_t columns, float* to) {
+  constexpr int WIDTH = VECTORS * LANES;
+  const float* from = b.data + row * b.row + column * b.column;
+  if (b.column == 1) {
+    if (columns == WIDTH) {
+      for (int64_t p = 0; p < rows; ++p, from += b.row, to += WIDTH)
+        for (int v = 0; v < VECTORS; ++v) store(to + v * LANES, load(from + v * LANES));
+    } else {
+      for (int64_t p = 0; p < rows; ++p, from += b.row, to += WIDTH)
+        for (int v = 0; v < VECTORS; ++v) {
+          int64_t left = columns - v * LANES;
+          Vector part = left >= LANES ? load(from + v * LANES) : left > 0 ? load_part(from + v * LANES, left) : Vector{};
+          store(to + v * LANES, part);
+        }
+    }
+    return;
+  }
+  // Rows lie side by side: a few columns at a time are turned, so that both sides stay within a few cache lines.
+  for (int64_t p = 0; p < rows; p += LANES) {
+    int64_t some = rows - p < LANES ? rows - p : LANES;
+    for (int64_t j = 0; j < WIDTH; ++j) {
+      if (j < columns) {
+        const float* source = from + p * b.row + j * b.column;
+        for (int64_t q = 0; q < some; ++q) to[(p + q) * WIDTH + j] = source[q * b.row];
+      } else {
+        for (int64_t q = 0; q < some; ++q) to[(p + q) * WIDTH + j] = 0;
+      }
+    }
+  }
+}
+
+// The sums of ROWS x VECTORS entries over `depth` products, added to `tile`.
+template <int ROWS, int VECTORS>
+static inline __attribute__((always_inline)) void multiply_tile(const float* a, int64_t row, int64_t column,
+                                                                const float* packed, int64_t depth,
+                                                                Vector (&tile)[ROWS][VECTORS]) {
+  // A pointer for every third row: the two after it are reached by the address arithmetic of the load itself.
+  constexpr int POINTERS = (ROWS + 2) / 3;
+  const float* rows[POINTERS];
+#pragma GCC unroll 8
+  for (int t = 0; t < POINTERS; ++t) rows[t] = a + 3 * t * row;
+#pragma GCC unroll 4
+  for (int64_t p = 0; p < depth; ++p, packed += VECTORS * LANES) {
+    Vector right[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) right[v] = load(packed + v * LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; ++i) {
+      Vector left = broadcast(rows[i / 3][(i % 3) * row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) tile[i][v] += left * right[v];
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < POINTERS; ++t) rows[t] += column;
+  }
+}
+
+// One tile from its first product to its last row: `begin` makes the sums start, `finish(vector, i, j)` ends them.
+template <int ROWS, int VECTORS, class Finish>
+static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int64_t i, int64_t p, const float* packed,
+                                                           int64_t depth, float* c, int64_t stride, int64_t j,
+                                                           int64_t columns, bool first, bool last, Finish&& finish) {
+  Vector tile[ROWS][VECTORS];
+  float* to = c + i * stride + j;
+  bool whole = columns == VECTORS * LANES;
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) {
+      int64_t left = columns - v * LANES;
+      if (first) tile[r][v] = Vector{};
+      else if (whole || left >= LANES) tile[r][v] = load(to + r * stride + v * LANES);
+      else tile[r][v] = left > 0 ? load_part(to + r * stride + v * LANES, left) : Vector{};
+    }
+  multiply_tile<ROWS, VECTORS>(a.data + i * a.row + p * a.column, a.row, a.column, packed, depth, tile);
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) {
+      int64_t left = columns - v * LANES;
+      if (left <= 0) continue;
+      Vector result = last ? finish(tile[r][v], i + r, j + v * LANES, left < LANES ? left : LANES) : tile[r][v];
+      if (whole || left >= LANES) store(to + r * stride + v * LANES, result);
+      else store_part(to + r * stride + v * LANES, result, left);
+    }
+}
+
+template <int VECTORS, class Finish>
+static inline void run_rows(const Matrix& a, int64_t i, int64_t rows, int64_t p, const float* packed, int64_t depth,
+                            float* c, int64_t stride, int64_t j, int64_t columns, bool first, bool last,
+                            Finish&& finish) {
+  for (; rows >= TILE_ROWS; rows -= TILE_ROWS, i += TILE_ROWS)
+    run_tile<TILE_ROWS, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
+  for (; rows >= 4; rows -= 4, i += 4)
+    run_tile<4, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
+  for (; rows > 0; --rows, ++i)
+    run_tile<1, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
+}
+
+// The columns from `j` on, at most one tile wide, of rows `rows.begin` to `rows.end`.
+template <class Finish>
+static inline void multiply_panel(const Matrix& a, const Matrix& b, float* c, int64_t stride, Range rows, int64_t j,
+                                  int64_t columns, int64_t depth, Finish&& finish) {
+  alignas(64) float packed[PACKED_ROWS * TILE_COLUMNS];
+  for (int64_t p = 0; p < depth || p == 0; p += PACKED_ROWS) {
+    int64_t some = depth - p < PACKED_ROWS ? depth - p : PACKED_ROWS;
+    bool first = p == 0, last = p + some >= depth;
+    if (columns > LANES) {
+      pack_panel<2>(b, p, some, j, columns, packed);
+      run_rows<2>(a, rows.begin, rows.end - rows.begin, p, packed, some, c, stride, j, columns, first, last, finish);
+    } else {
+      pack_panel<1>(b, p, some, j, columns, packed);
+      run_rows<1>(a, rows.begin, rows.end - rows.begin, p, packed, some, c, stride, j, columns, first, last, finish);
+    }
+  }
+}
+
+// The whole product, `c` of `m` rows, `stride` apart, and `n` columns. `finish(sums, i, j, count)` takes `count` sums of
+// row i from column j on, and returns what is stored. The work is divided by columns and rows of `c` alone, so that the
+// result does not depend on the number of threads.
+template <class Finish>
+static inline void multiply(Pool& pool, const Matrix& a, const Matrix& b, float* c, int64_t stride, int64_t m, int64_t n,
+                            int64_t depth, Finish&& finish) {
+  int64_t panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  bool shared = pool.threads() > 1 && 2 * m * n * depth >= FEWEST_SHARED_OPERATIONS;
+  // Few panels: the rows are divided too, so that no thread waits long for the last task.
+  int64_t bands = shared && panels < 4 * pool.threads() ? (4 * pool.threads() + panels - 1) / panels : 1;
+  int64_t most = m / (4 * TILE_ROWS) + 1;
+  bands = bands < most ? bands : most;
+  auto task = [&](int64_t index) {
+    int64_t j = index % panels * TILE_COLUMNS;
+    Range rows = part(m, bands, index / panels, TILE_ROWS);
+    if (rows.begin < rows.end)
+      multiply_panel(a, b, c, stride, rows, j, n - j < TILE_COLUMNS ? n - j : TILE_COLUMNS, depth, finish);
+  };
+  if (shared) parallel(pool, panels * bands, task);
+  else for (int64_t index = 0; index < panels * bands; ++index) task(index);
+}
+
+struct AsItIs {
+  inline Vector operator()(Vector sums, int64_t, int64_t, int64_t) const { return sums; }
+};
+
+}  // namespace chainrule::CHAINRULE_ISA

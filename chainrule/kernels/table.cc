@@ -1,0 +1,11 @@
+#include "table.h"
+
+#define TEXT_OF(name) #name
+#define NAME(name) TEXT_OF(name)
+
+namespace chainrule::CHAINRULE_ISA {
+
+extern const Table table;
+const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward};
+
+}  // namespace chainrule::CHAINRULE_ISA

@@ -1,0 +1,121 @@
+// Vectors of floats, as wide as the instruction set has them, and the functions of one number on them.
+//
+// Everything here lies in a namespace named after the instruction set that the file is compiled for, so that no function
+// compiled for one is ever linked into the code of another. For the same reason nothing here includes a C++ header.
+#pragma once
+#include <cstdint>
+
+namespace chainrule::CHAINRULE_ISA {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
+
+static inline Vector load(const float* from) {
+  Vector vector;
+  __builtin_memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
+static inline void store(float* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
+
+static inline Vector broadcast(float number) { return Vector{} + number; }
+
+// The first `count` numbers, the rest 0; and back.
+static inline Vector load_part(const float* from, int64_t count) {
+  Vector vector{};
+  __builtin_memcpy(&vector, from, count * sizeof(float));
+  return vector;
+}
+
+static inline void store_part(float* to, Vector vector, int64_t count) {
+  __builtin_memcpy(to, &vector, count * sizeof(float));
+}
+
+static inline Vector select(Integers where, Vector first, Vector second) { return where ? first : second; }
+
+static inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+static inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+static inline float sum(Vector vector) {
+  float total = 0;  // in a fixed order, the same for every instruction set of one width
+  for (int lane = 0; lane < LANES; ++lane) total += vector[lane];
+  return total;
+}
+
+static inline Vector square_root(Vector x) {
+  Vector root;
+  for (int lane = 0; lane < LANES; ++lane) root[lane] = __builtin_sqrtf(x[lane]);
+  return root;
+}
+
+// e ** x = 2 ** n * e ** r with |r| <= ln(2) / 2, the second factor by its Taylor polynomial of degree 7: within 2 units
+// in the last place. Where the result is below the normal numbers it is 0; NaN stays NaN.
+static inline Vector exponential(Vector x) {
+  const Vector highest = broadcast(88.72283f), lowest = broadcast(-87.33654f);
+  Vector bounded = x > highest ? highest : (x < lowest ? lowest : x);
+  const Vector shift = broadcast(12582912.0f);  // 1.5 * 2 ** 23: adding it rounds to a whole number
+  Vector turns = (bounded * 1.44269504f + shift) - shift;
+  Vector rest = bounded - turns * 0.693145752f;
+  rest = rest - turns * 1.42860677e-6f;
+  Vector power = broadcast(1.98412698e-4f);
+  power = power * rest + 1.38888889e-3f;
+  power = power * rest + 8.33333333e-3f;
+  power = power * rest + 4.16666667e-2f;
+  power = power * rest + 1.66666667e-1f;
+  power = power * rest + 0.5f;
+  power = power * rest + 1.0f;
+  power = power * rest + 1.0f;
+  // In two factors, so that 2 ** 128 does not overflow before it is multiplied.
+  Integers exponent = __builtin_convertvector(turns, Integers);
+  Integers half = exponent >> 1;
+  Vector low = (Vector)((half + 127) << 23), high = (Vector)((exponent - half + 127) << 23);
+  Vector result = power * low * high;
+  result = x > highest ? broadcast(__builtin_inff()) : result;
+  result = x < lowest ? Vector{} : result;
+  return x != x ? x : result;
+}
+
+static inline Vector logistic(Vector x) {
+  return 1.0f / (1.0f + exponential(-x));
+}
+
+// By a polynomial up to 0.625, by the exponential function beyond: within 3 units in the last place everywhere.
+static inline Vector hyperbolic_tangent(Vector x) {
+  Vector square = x * x;
+  Vector p = broadcast(-5.70498872745e-3f);
+  p = p * square + 2.06390887954e-2f;
+  p = p * square - 5.37397155531e-2f;
+  p = p * square + 1.33314422036e-1f;
+  p = p * square - 3.33332819422e-1f;
+  Vector near = p * square * x + x;
+  Vector size = x < 0.0f ? -x : x;
+  Vector far = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
+  far = x < 0.0f ? -far : far;
+  return size < 0.625f ? near : far;  // NaN goes to `far`, and stays
+}
+
+// The natural logarithm of 1 + y for 0 <= y <= 1.
+static inline Vector logarithm_of_one_plus(Vector y) {
+  // log(1 + y) = 2 artanh(y / (2 + y)), and y / (2 + y) <= 1 / 3.
+  Vector ratio = y / (2.0f + y), square = ratio * ratio;
+  Vector series = broadcast(1.0f / 15);
+  series = series * square + 1.0f / 13;
+  series = series * square + 1.0f / 11;
+  series = series * square + 1.0f / 9;
+  series = series * square + 1.0f / 7;
+  series = series * square + 1.0f / 5;
+  series = series * square + 1.0f / 3;
+  series = series * square + 1.0f;
+  return 2.0f * ratio * series;
+}
+
+}  // namespace chainrule::CHAINRULE_ISA

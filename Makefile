@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test parity bench reference lint clean
 .DEFAULT_GOAL := demo
@@ -40,17 +41,24 @@ $(STAMPS)/venv:
 	@$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/all: $(STAMPS)/venv pyproject.toml
-	@echo "Installing chainrule and all its extras (once; some 700 MB)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all]'
+# What builds the kernels, in .venv itself: so they are compiled once, whatever is installed after it.
+$(STAMPS)/build: $(STAMPS)/venv pyproject.toml
+	@$(INSTALL) cmake ninja $$($(BIN)/python -c \
+	  'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	@touch $@
+
+$(STAMPS)/all: $(STAMPS)/build CMakeLists.txt $(wildcard chainrule/kernels/*.cc chainrule/kernels/*.h)
+	@echo "Installing chainrule and all its extras (once; some 700 MB), and building its kernels"
+	@$(INSTALL) --no-build-isolation --editable '.[all]'
+	@$(BIN)/python -m chainrule.kernels
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/all
 	@echo "Installing what the tests need"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	@$(INSTALL) --no-build-isolation --editable '.[all,dev]'
 	@touch $@
 
 $(STAMPS)/peers: $(STAMPS)/dev
 	@echo "Installing PyTorch and Keras, to compare with"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev,peers]'
+	@$(INSTALL) --no-build-isolation --editable '.[all,dev,peers]'
 	@touch $@

@@ -7,9 +7,10 @@ import chainrule
 
 ROOT = Path(chainrule.__file__).parent
 ORDER = [
-    "errors", "configuration", "precision", "kernels", "ops", "activations", "initializers", "regularizers", "constraints",
-    "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets", "training", "saving",
-    "callbacks", "models", "series", "text", "applications", "inspect", "symbolic", "utils", "cli",
+    "errors", "configuration", "precision", "devices", "kernels", "ops", "activations", "initializers", "regularizers",
+    "constraints", "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets",
+    "compilation", "training", "saving", "callbacks", "models", "series", "text", "applications", "inspect",
+    "symbolic", "utils", "cli",
 ]
 NUMPY_ONLY = ("data", "datasets")
 

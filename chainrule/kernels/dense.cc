@@ -16,30 +16,41 @@ void dense_forward(Pool& pool, const DenseForward& call) {
   });
 }
 
-// dz = dy * slope(y) in some columns, and its sum over the rows.
+// dz = dy * slope(y) in some columns, and its sum over the rows: as many columns at a time as there are sums in registers.
+template <Activation kind, int VECTORS>
+static inline void enter_columns(const DenseBackward& call, int64_t j, int64_t count) {
+  Vector totals[VECTORS] = {};
+  for (int64_t row = 0; row < call.rows; ++row)
+    for (int v = 0; v < VECTORS; ++v) {
+      int64_t place = row * call.units + j + v * LANES;
+      Vector dz = VECTORS > 1 || count == LANES ? load(call.dy + place) : load_part(call.dy + place, count);
+      if constexpr (kind != Activation::linear) {
+        dz *= slope<kind>(VECTORS > 1 || count == LANES ? load(call.y + place) : load_part(call.y + place, count));
+        if (VECTORS > 1 || count == LANES) store(call.dz + place, dz);
+        else store_part(call.dz + place, dz, count);
+      }
+      totals[v] += dz;
+    }
+  if (!call.dbias) return;
+  for (int v = 0; v < VECTORS; ++v) {
+    if (VECTORS > 1 || count == LANES) store(call.dbias + j + v * LANES, totals[v]);
+    else store_part(call.dbias + j, totals[v], count);
+  }
+}
+
 template <Activation kind>
 static void enter_activation(const DenseBackward& call, Range columns) {
-  for (int64_t j = columns.begin; j < columns.end; j += LANES) {
-    int64_t count = columns.end - j < LANES ? columns.end - j : LANES;
-    Vector total{};
-    for (int64_t row = 0; row < call.rows; ++row) {
-      int64_t place = row * call.units + j;
-      Vector dz = load_part(call.dy + place, count);
-      if constexpr (kind != Activation::linear) {
-        dz *= slope<kind>(load_part(call.y + place, count));
-        store_part(call.dz + place, dz, count);
-      }
-      total += dz;
-    }
-    if (call.dbias) store_part(call.dbias + j, total, count);
-  }
+  int64_t j = columns.begin;
+  for (; columns.end - j >= 8 * LANES; j += 8 * LANES) enter_columns<kind, 8>(call, j, LANES);
+  for (; columns.end - j >= 2 * LANES; j += 2 * LANES) enter_columns<kind, 2>(call, j, LANES);
+  for (; columns.end > j; j += LANES) enter_columns<kind, 1>(call, j, columns.end - j < LANES ? columns.end - j : LANES);
 }
 
 void dense_backward(Pool& pool, const DenseBackward& call) {
   bool linear = call.activation == Activation::linear;
   if (!linear || call.dbias) {
     with_activation(call.activation, [&](auto constant) {
-      constexpr int64_t WIDTH = 4 * LANES;
+      constexpr int64_t WIDTH = 8 * LANES;
       bool shared = call.rows * call.units > 100'000;
       int64_t tasks = shared ? (call.units + WIDTH - 1) / WIDTH : 1;
       parallel(pool, tasks, [&](int64_t task) {

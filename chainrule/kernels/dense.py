@@ -6,7 +6,8 @@ from chainrule.kernels.registry import Kernel
 
 # In the order of `enum class Activation` in activation.h. Each one's derivative can be told from its value.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu")
-_FUNCTIONS = {"linear": lambda z: z, "relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "elu": jax.nn.elu}
+_FUNCTIONS = {"linear": lambda z: z, "relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid,
+              "elu": jax.nn.elu}
 _SLOPES = {"linear": jnp.ones_like, "relu": lambda y: (y > 0).astype(y.dtype), "tanh": lambda y: 1 - y * y,
            "sigmoid": lambda y: y * (1 - y), "elu": lambda y: jnp.where(y > 0, 1, y + 1)}
 

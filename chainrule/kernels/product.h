@@ -15,6 +15,9 @@ namespace chainrule::CHAINRULE_ISA {
 constexpr int TILE_ROWS = LANES == 16 ? 12 : 6;
 constexpr int TILE_COLUMNS = 2 * LANES;
 constexpr int64_t PACKED_ROWS = 256;  // of `b`: with 32 columns 32 KiB
+constexpr int64_t MOST_PACKED_ROWS_OF_A = 192;
+constexpr int64_t CACHED_BYTES = 512 * 1024;  // of `a`, beside a panel of `b`, in the second-level cache
+
 
 // A matrix anywhere in memory: the element (i, j) lies at `data[i * row + j * column]`.
 struct Matrix {
@@ -83,7 +86,7 @@ static inline __attribute__((always_inline)) void multiply_tile(const float* a, 
 
 // One tile from its first product to its last row: `begin` makes the sums start, `finish(vector, i, j)` ends them.
 template <int ROWS, int VECTORS, class Finish>
-static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int64_t i, int64_t p, const float* packed,
+static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int64_t i, const float* packed,
                                                            int64_t depth, float* c, int64_t stride, int64_t j,
                                                            int64_t columns, bool first, bool last, Finish&& finish) {
   Vector tile[ROWS][VECTORS];
@@ -98,7 +101,7 @@ static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int6
       else if (whole || left >= LANES) tile[r][v] = load(to + r * stride + v * LANES);
       else tile[r][v] = left > 0 ? load_part(to + r * stride + v * LANES, left) : Vector{};
     }
-  multiply_tile<ROWS, VECTORS>(a.data + i * a.row + p * a.column, a.row, a.column, packed, depth, tile);
+  multiply_tile<ROWS, VECTORS>(a.data + i * a.row, a.row, a.column, packed, depth, tile);
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
@@ -111,32 +114,64 @@ static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int6
     }
 }
 
-template <int VECTORS, class Finish>
-static inline void run_rows(const Matrix& a, int64_t i, int64_t rows, int64_t p, const float* packed, int64_t depth,
-                            float* c, int64_t stride, int64_t j, int64_t columns, bool first, bool last,
-                            Finish&& finish) {
-  for (; rows >= TILE_ROWS; rows -= TILE_ROWS, i += TILE_ROWS)
-    run_tile<TILE_ROWS, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
-  for (; rows >= 4; rows -= 4, i += 4)
-    run_tile<4, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
-  for (; rows > 0; --rows, ++i)
-    run_tile<1, VECTORS>(a, i, p, packed, depth, c, stride, j, columns, first, last, finish);
+template <int number>
+struct Count {
+  static constexpr int value = number;
+};
+
+// The rows of `a` from `rows.begin` on, tile by tile, each with its columns one behind another.
+static inline void pack_rows(const Matrix& a, Range rows, int64_t p, int64_t depth, float* to) {
+  for (int64_t i = rows.begin; i < rows.end;) {
+    int64_t left = rows.end - i;
+    int64_t height = left >= TILE_ROWS ? TILE_ROWS : TILE_ROWS > 8 && left >= 8 ? 8 : left >= 4 ? 4 : 1;
+    const float* from = a.data + i * a.row + p * a.column;
+    for (int64_t r = 0; r < height; ++r)
+      for (int64_t q = 0; q < depth; ++q) to[q * height + r] = from[r * a.row + q * a.column];
+    to += height * depth;
+    i += height;
+  }
 }
 
-// The columns from `j` on, at most one tile wide, of rows `rows.begin` to `rows.end`.
+// A cache of 32 KiB in 64 sets finds room for few lines whose addresses are a multiple of 2 KiB apart.
+static inline bool lines_collide(const Matrix& a) {
+  return (a.row == 1 ? a.column : a.row) * sizeof(float) % 2048 == 0;
+}
+
+// The rows `rows` and the columns `columns` of the product. They should be few enough for their part of `a` to stay in
+// the second-level cache while one panel of `b` after another meets it.
 template <class Finish>
-static inline void multiply_panel(const Matrix& a, const Matrix& b, float* c, int64_t stride, Range rows, int64_t j,
-                                  int64_t columns, int64_t depth, Finish&& finish) {
+static inline void multiply_block(const Matrix& a, const Matrix& b, float* c, int64_t stride, Range rows, Range columns,
+                                  int64_t depth, Finish&& finish) {
   alignas(64) float packed[PACKED_ROWS * TILE_COLUMNS];
+  alignas(64) float packed_rows[MOST_PACKED_ROWS_OF_A * PACKED_ROWS];
+  int64_t count = rows.end - rows.begin;
+  bool packs = lines_collide(a) && count <= MOST_PACKED_ROWS_OF_A && columns.end - columns.begin > 2 * TILE_COLUMNS;
   for (int64_t p = 0; p < depth || p == 0; p += PACKED_ROWS) {
     int64_t some = depth - p < PACKED_ROWS ? depth - p : PACKED_ROWS;
     bool first = p == 0, last = p + some >= depth;
-    if (columns > LANES) {
-      pack_panel<2>(b, p, some, j, columns, packed);
-      run_rows<2>(a, rows.begin, rows.end - rows.begin, p, packed, some, c, stride, j, columns, first, last, finish);
-    } else {
-      pack_panel<1>(b, p, some, j, columns, packed);
-      run_rows<1>(a, rows.begin, rows.end - rows.begin, p, packed, some, c, stride, j, columns, first, last, finish);
+    if (packs) pack_rows(a, rows, p, some, packed_rows);
+    for (int64_t j = columns.begin; j < columns.end; j += TILE_COLUMNS) {
+      int64_t width = columns.end - j < TILE_COLUMNS ? columns.end - j : TILE_COLUMNS;
+      auto run = [&](auto vectors) {
+        constexpr int VECTORS = decltype(vectors)::value;
+        pack_panel<VECTORS>(b, p, some, j, width, packed);
+        int64_t i = rows.begin;
+        const float* from = packed_rows;
+        auto tiles = [&](auto height) {
+          constexpr int ROWS = decltype(height)::value;
+          for (; rows.end - i >= ROWS; i += ROWS, from += ROWS * some) {
+            // A packed tile starts at its own first entry, whatever its place in `a`.
+            Matrix tile = packs ? Matrix{from - i, 1, ROWS} : Matrix{a.data + p * a.column, a.row, a.column};
+            run_tile<ROWS, VECTORS>(tile, i, packed, some, c, stride, j, width, first, last, finish);
+          }
+        };
+        tiles(Count<TILE_ROWS>{});
+        if constexpr (TILE_ROWS > 8) tiles(Count<8>{});
+        tiles(Count<4>{});
+        tiles(Count<1>{});
+      };
+      if (width > LANES) run(Count<2>{});
+      else run(Count<1>{});
     }
   }
 }
@@ -149,18 +184,26 @@ static inline void multiply(Pool& pool, const Matrix& a, const Matrix& b, float*
                             int64_t depth, Finish&& finish) {
   int64_t panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
   bool shared = pool.threads() > 1 && 2 * m * n * depth >= FEWEST_SHARED_OPERATIONS;
-  // Few panels: the rows are divided too, so that no thread waits long for the last task.
-  int64_t bands = shared && panels < 4 * pool.threads() ? (4 * pool.threads() + panels - 1) / panels : 1;
-  int64_t most = m / (4 * TILE_ROWS) + 1;
-  bands = bands < most ? bands : most;
+  // Bands of rows: few enough to stay in the cache, enough for all threads where the panels are few.
+  int64_t height = CACHED_BYTES / (depth * int64_t(sizeof(float)) + 1);
+  height = height < MOST_PACKED_ROWS_OF_A ? MOST_PACKED_ROWS_OF_A : height;
+  int64_t bands = (m + height - 1) / height;
+  int64_t pieces = shared ? 8 * pool.threads() : 1;  // so that no thread waits long for the last one
+  if (bands < pieces && bands * panels < pieces) {
+    bands = (pieces + panels - 1) / panels;
+    int64_t most = m / (4 * TILE_ROWS) + 1;
+    bands = bands < most ? bands : most;
+  }
+  // Of a band, all columns in one task where there are bands enough; else one panel.
+  int64_t parts = bands >= pieces ? 1 : (pieces + bands - 1) / bands;
+  parts = parts < panels ? parts : panels;
   auto task = [&](int64_t index) {
-    int64_t j = index % panels * TILE_COLUMNS;
-    Range rows = part(m, bands, index / panels, TILE_ROWS);
-    if (rows.begin < rows.end)
-      multiply_panel(a, b, c, stride, rows, j, n - j < TILE_COLUMNS ? n - j : TILE_COLUMNS, depth, finish);
+    Range rows = part(m, bands, index / parts, TILE_ROWS), columns = part(n, parts, index % parts, TILE_COLUMNS);
+    if (rows.begin < rows.end && columns.begin < columns.end)
+      multiply_block(a, b, c, stride, rows, columns, depth, finish);
   };
-  if (shared) parallel(pool, panels * bands, task);
-  else for (int64_t index = 0; index < panels * bands; ++index) task(index);
+  if (shared) parallel(pool, parts * bands, task);
+  else for (int64_t index = 0; index < parts * bands; ++index) task(index);
 }
 
 struct AsItIs {

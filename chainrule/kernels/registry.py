@@ -96,8 +96,8 @@ class Kernel:
     Args:
         target: the name of the function in the library.
         twin: the same in `jnp`: arrays and settings to a tuple of arrays.
-        gradient: `(arrays, results, cotangents, wanted, **settings)` to a gradient for each array, `None` where `wanted`
-            is `False`; made of kernels itself. Without one, the twin is differentiated.
+        gradient: `(arrays, results, cotangents, wanted, **settings)` to a gradient for each array, `None` where
+            `wanted` is `False`; made of kernels itself. Without one, the twin is differentiated.
         attributes: from settings to what the C++ code takes; the settings themselves by default.
         aliases: results written over arrays, `{array: result}`.
     """

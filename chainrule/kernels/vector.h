@@ -4,6 +4,9 @@
 // compiled for one is ever linked into the code of another. For the same reason nothing here includes a C++ header.
 #pragma once
 #include <cstdint>
+#if defined(__AVX512F__)
+#include <immintrin.h>  // every function in it is forced to be inline
+#endif
 
 namespace chainrule::CHAINRULE_ISA {
 
@@ -27,17 +30,25 @@ static inline Vector load(const float* from) {
 
 static inline void store(float* to, Vector vector) { __builtin_memcpy(to, &vector, sizeof vector); }
 
-static inline Vector broadcast(float number) { return Vector{} + number; }
+static inline Vector broadcast(float number) { return number - Vector{}; }  // minus 0: for -0 too, and no operation
 
-// The first `count` numbers, the rest 0; and back.
+// The first `count` numbers, the rest 0; and back. Nothing beyond them is touched.
 static inline Vector load_part(const float* from, int64_t count) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#else
   Vector vector{};
   __builtin_memcpy(&vector, from, count * sizeof(float));
   return vector;
+#endif
 }
 
 static inline void store_part(float* to, Vector vector, int64_t count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)vector);
+#else
   __builtin_memcpy(to, &vector, count * sizeof(float));
+#endif
 }
 
 static inline Vector select(Integers where, Vector first, Vector second) { return where ? first : second; }

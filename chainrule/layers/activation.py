@@ -1,5 +1,6 @@
 """Activation functions as layers."""
 import functools
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +10,10 @@ from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.base import Layer
 from chainrule.layers.regularisation import check_not_negative, required_key
 from chainrule.ops import random
+
+# Not the sigmoid, whose input a cross-entropy asks for (docs/decisions/0005).
+_FUSED = MappingProxyType({activations.linear: "linear", activations.relu: "relu", activations.tanh: "tanh",
+                           activations.elu: "elu"})
 
 
 class Activation(Layer):
@@ -324,6 +329,11 @@ def _fitting(mask, shape):
 def prepare_activation(layer) -> None:
     """Look the layer's activation up once, so that an unknown name is an error where the layer is written."""
     layer._activate = activations.get("linear" if layer.activation is None else layer.activation)
+
+
+def fused_name(layer) -> str | None:
+    """The name by which kernels know the activation of a bound layer, where they can have it in their own pass."""
+    return _FUSED.get(vars(layer._origin)["_activate"])
 
 
 def row_axis(layer, setting: str, axis, shape) -> int:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from chainrule import initializers
 from chainrule.errors import SettingError, ShapeError, format_shape
-from chainrule.layers.activation import prepare_activation
+from chainrule.layers.activation import fused_name, prepare_activation
 from chainrule.layers.base import Layer
+from chainrule.ops.dense import dense
 
 
 class Dense(Layer):
@@ -62,10 +63,7 @@ class Dense(Layer):
                                         constraint=self.bias_constraint)
 
     def call(self, x):
-        y = x @ self.kernel
-        if self.use_bias:
-            y = y + self.bias
-        return self._activate(y)
+        return dense(x, self.kernel, self.bias if self.use_bias else None, self._activate, fused_name(self))
 
 
 class Maxout(Layer):

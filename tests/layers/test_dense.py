@@ -22,7 +22,7 @@ def test_einsum_dense_is_dense():
     model = cr.Sequential([cr.Input((2, 5)), EinsumDense("...x,xy->...y", 3, bias_axes="y", activation="tanh")])
     twin = cr.Sequential([cr.Input((2, 5)), Dense(3, activation="tanh")])
     twin.set_weights(model.get_weights())
-    np.testing.assert_allclose(model.predict(x), twin.predict(x), rtol=1e-6)
+    np.testing.assert_allclose(model.predict(x), twin.predict(x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("make, error, message", [

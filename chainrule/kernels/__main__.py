@@ -1,0 +1,6 @@
+"""Says in one line which kernels were built: `python -m chainrule.kernels`, after an installation."""
+from chainrule.kernels.registry import report
+
+found = report()
+print(f"CPU kernels: {found.instruction_set}, of {', '.join(found.instruction_sets)}." if found.available else
+      f"Without CPU kernels: {found.reason}. Everything works, slower; install g++ or clang++ and run this again.")

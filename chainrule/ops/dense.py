@@ -1,0 +1,40 @@
+"""A fully connected layer as one function: product, bias and activation."""
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from chainrule import kernels
+from chainrule.kernels.dense import dense_forward
+
+
+def dense(x, kernel, bias=None, activation: Callable | None = None, fused: str | None = None) -> jax.Array:
+    """Weighted sums of the last axis, a bias added, passed through an activation.
+
+        y = activation(x @ kernel + bias)
+
+    Shapes: x `(batch, ..., inputs)`, kernel `(inputs, units)`, bias `(units,)` to `(batch, ..., units)`.
+
+    Args:
+        x: the inputs.
+        kernel: the weights.
+        bias: what is added; nothing by default.
+        activation: a function on arrays; none by default.
+        fused: the name under which the kernel of `chainrule.kernels.dense` knows the activation, to have both in one
+            pass; `None` where it does not.
+
+    Reference: Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.
+
+    Example:
+        >>> dense(jnp.array([[1.0, 2.0]]), jnp.eye(2), jnp.array([0.0, -5.0]), jax.nn.relu, "relu").tolist()
+        [[1.0, 0.0]]
+    """
+    arrays = (x, kernel) if bias is None else (x, kernel, bias)
+    if not (kernels.active() and x.ndim > 1 and all(array.dtype == jnp.float32 for array in arrays)):
+        y = x @ kernel if bias is None else x @ kernel + bias
+        return y if activation is None else activation(y)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    named = "linear" if activation is None else fused
+    y = dense_forward(rows, *arrays[1:], activation=named or "linear")[0].reshape(*x.shape[:-1], kernel.shape[-1])
+    return y if named else activation(y)

@@ -21,7 +21,13 @@ static inline Vector activate(Vector x) {
   if constexpr (kind == Activation::sigmoid) return logistic(x);
   if constexpr (kind == Activation::elu) {
     Vector below = x > 0.0f ? Vector{} : x;
-    Vector near = below * (1.0f + below * (0.5f + below * (1.0f / 6 + below * (1.0f / 24 + below * (1.0f / 120)))));
+    Vector near = broadcast(1.0f / 5040);  // the Taylor series of exp(x) - 1, which loses digits as a difference
+    near = near * below + 1.0f / 720;
+    near = near * below + 1.0f / 120;
+    near = near * below + 1.0f / 24;
+    near = near * below + 1.0f / 6;
+    near = near * below + 0.5f;
+    near = (near * below + 1.0f) * below;
     return x > 0.0f ? x : (below > -0.25f ? near : exponential(below) - 1.0f);
   }
   return x;

@@ -4,15 +4,21 @@
 
 namespace chainrule::CHAINRULE_ISA {
 
+template <Activation kind>
+struct BiasAndActivation {
+  static constexpr bool only_sums = false;
+  const float* bias;
+  inline Vector operator()(Vector sums, int64_t, int64_t j, int64_t count) const {
+    if (bias) sums += count == LANES ? load(bias + j) : load_part(bias + j, count);
+    return activate<kind>(sums);
+  }
+};
+
 void dense_forward(Pool& pool, const DenseForward& call) {
   with_activation(call.activation, [&](auto constant) {
     constexpr Activation kind = decltype(constant)::value;
-    auto finish = [bias = call.bias](Vector sums, int64_t, int64_t j, int64_t count) {
-      if (bias) sums += count == LANES ? load(bias + j) : load_part(bias + j, count);
-      return activate<kind>(sums);
-    };
     multiply(pool, {call.x, call.inputs, 1}, {call.kernel, call.units, 1}, call.y, call.units, call.rows, call.units,
-             call.inputs, finish);
+             call.inputs, BiasAndActivation<kind>{call.bias});
   });
 }
 

@@ -176,12 +176,74 @@ static inline void multiply_block(const Matrix& a, const Matrix& b, float* c, in
   }
 }
 
+// Few rows: each column of `b` is used so seldom that packing it costs more than it saves.
+template <int ROWS, class Finish>
+static inline void multiply_few_rows(const Matrix& a, const Matrix& b, float* c, int64_t stride, Range columns,
+                                     int64_t depth, Finish&& finish) {
+  int64_t j = columns.begin;
+  auto run = [&](auto vectors, int64_t count) {
+    constexpr int VECTORS = decltype(vectors)::value;
+    Vector sums[ROWS][VECTORS] = {};
+    const float* right = b.data + j;
+    for (int64_t p = 0; p < depth; ++p, right += b.row)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) {
+        Vector entries = VECTORS > 1 || count == LANES ? load(right + v * LANES) : load_part(right, count);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; ++r) sums[r][v] += broadcast(a.data[r * a.row + p * a.column]) * entries;
+      }
+    for (int r = 0; r < ROWS; ++r)
+      for (int v = 0; v < VECTORS; ++v) {
+        float* to = c + r * stride + j + v * LANES;
+        Vector result = finish(sums[r][v], r, j + v * LANES, count);
+        if (VECTORS > 1 || count == LANES) store(to, result);
+        else store_part(to, result, count);
+      }
+  };
+  for (; columns.end - j >= 4 * LANES; j += 4 * LANES) run(Count<4>{}, LANES);
+  for (; columns.end > j; j += LANES) run(Count<1>{}, columns.end - j < LANES ? columns.end - j : LANES);
+}
+
+// One column: a sum for each row.
+template <class Finish>
+static inline void multiply_one_column(const Matrix& a, const Matrix& b, float* c, int64_t stride, int64_t m,
+                                       int64_t depth, Finish&& finish) {
+  for (int64_t i = 0; i < m; ++i) {
+    const float* row = a.data + i * a.row;
+    Vector sums{};
+    int64_t p = 0;
+    for (; depth - p >= LANES; p += LANES) sums += load(row + p) * load(b.data + p);
+    if (p < depth) sums += load_part(row + p, depth - p) * load_part(b.data + p, depth - p);
+    store_part(c + i * stride, finish(broadcast(sum(sums)), i, 0, 1), 1);
+  }
+}
+
+struct AsItIs {
+  static constexpr bool only_sums = true;
+  inline Vector operator()(Vector sums, int64_t, int64_t, int64_t) const { return sums; }
+};
+
 // The whole product, `c` of `m` rows, `stride` apart, and `n` columns. `finish(sums, i, j, count)` takes `count` sums of
 // row i from column j on, and returns what is stored. The work is divided by columns and rows of `c` alone, so that the
 // result does not depend on the number of threads.
 template <class Finish>
 static inline void multiply(Pool& pool, const Matrix& a, const Matrix& b, float* c, int64_t stride, int64_t m, int64_t n,
-                            int64_t depth, Finish&& finish) {
+                            int64_t depth, const Finish& finish) {
+  if (m == 0 || n == 0) return;
+  if constexpr (Finish::only_sums)  // a column is a row of the transposed product
+    if (n == 1 && m > 1 && a.row == 1 && stride == 1)
+      return multiply(pool, {b.data, b.column, b.row}, {a.data, a.column, a.row}, c, m, 1, m, depth, finish);
+  if (n == 1 && a.column == 1 && b.row == 1) return multiply_one_column(a, b, c, stride, m, depth, finish);
+  if (m <= 2 && b.column == 1) {
+    // Bound by reading `b` once: from about a megabyte on, two threads read faster than one.
+    constexpr int64_t WIDTH = 4 * LANES, FEWEST_SHARED_ENTRIES = 250'000;
+    int64_t tasks = pool.threads() > 1 && n * depth >= FEWEST_SHARED_ENTRIES ? 2 * pool.threads() : 1;
+    return parallel(pool, tasks, [&](int64_t task) {
+      Range columns = part(n, tasks, task, WIDTH);
+      if (m == 1) multiply_few_rows<1>(a, b, c, stride, columns, depth, finish);
+      if (m == 2) multiply_few_rows<2>(a, b, c, stride, columns, depth, finish);
+    });
+  }
   int64_t panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
   bool shared = pool.threads() > 1 && 2 * m * n * depth >= FEWEST_SHARED_OPERATIONS;
   // Bands of rows: few enough to stay in the cache, enough for all threads where the panels are few.
@@ -205,9 +267,5 @@ static inline void multiply(Pool& pool, const Matrix& a, const Matrix& b, float*
   if (shared) parallel(pool, parts * bands, task);
   else for (int64_t index = 0; index < parts * bands; ++index) task(index);
 }
-
-struct AsItIs {
-  inline Vector operator()(Vector sums, int64_t, int64_t, int64_t) const { return sums; }
-};
 
 }  // namespace chainrule::CHAINRULE_ISA

@@ -17,7 +17,9 @@ from chainrule.configuration import Configurable
 from chainrule.data import arrays
 from chainrule.data.preparation import Preparation
 from chainrule.data.source import Source
+from chainrule.devices import bring, check_device, on_device
 from chainrule.errors import DataError, NotReadyError, SettingError
+from chainrule.kernels import allowed
 from chainrule.layers.base import Layer
 from chainrule.layers.binding import (
     apply,
@@ -140,7 +142,7 @@ class Model(Network):
         graph = self.__dict__.get("_graph")
         if graph is not None and graph.hosts and inputs:
             inputs = (prepare.input_arrays(self, inputs[0]), *inputs[1:])
-        with precision(self.dtype):
+        with self._environment():
             inputs = jax.tree.map(jax.numpy.asarray, inputs)
             if not self.built:
                 self._build_for(*inputs)
@@ -158,7 +160,7 @@ class Model(Network):
             ([0.0], {})
         """
         self._require_built("variables")
-        with precision(self.dtype):
+        with self._environment():
             return held_variables(self, seed, self.dtype)
 
     def _present(self) -> tuple[dict, dict]:
@@ -189,7 +191,7 @@ class Model(Network):
                                    f"{jax.tree.structure(wanted)}, got {jax.tree.structure(given)}.")
         entries = ordered_weights(self)
         values = [value for _, value in ordered_arrays(self, weights, state)]
-        with precision(self.dtype):
+        with self._environment():
             zeros = jax.tree.map(lambda spec: np.zeros(spec.shape, spec.dtype), expected)
             hold(self, *replace_arrays(entries, *zeros, values, "The model"))
 
@@ -215,7 +217,7 @@ class Model(Network):
             [[6.0]]
         """
         self._require_built("set_weights")
-        with precision(self.dtype):
+        with self._environment():
             hold(self, *replace_arrays(ordered_weights(self), *self.variables(), weights, "The model"))
 
     def hold_run(self, run: RunState) -> None:
@@ -325,7 +327,8 @@ class Model(Network):
 
     # Training.
 
-    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None) -> None:
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+                device: str | None = None, deterministic: bool = False, kernels: bool = True) -> None:
         """Choose how the model is trained.
 
         Args:
@@ -335,6 +338,13 @@ class Model(Network):
             metrics: names, metrics or functions to report beside the loss, `sample_weight` counting in them; for
                 several outputs a dict by name.
             weighted_metrics: more of them (here all metrics are weighted).
+            device: `"cpu"`, `"gpu"` or `"tpu"`: where the weights are made, trained and used; by default the best that
+                there is. It is not kept in the model's file.
+            deterministic: whether a run on a GPU repeats to the bit, which makes it slower. On a processor all do.
+            kernels: whether chainrule's own kernels may be used on a processor, `False` to compare with plain JAX.
+
+        Raises:
+            SettingError: an argument is none of these, or this machine has no such device.
 
         Example:
             >>> from chainrule.layers import Dense
@@ -349,7 +359,13 @@ class Model(Network):
         _check_metrics(chosen)
         for name in _PROGRAMS:  # settings of layers may have changed since they were compiled
             self.__dict__.pop(name, None)
-        self.__dict__["_compiled"] = Compiled(optimizers.get(optimizer), loss, loss_weights, chosen)
+        for setting, value in (("deterministic", deterministic), ("kernels", kernels)):
+            if not isinstance(value, bool):
+                raise SettingError(f"{setting} is True or False; got {value!r}.")
+        self.__dict__["_compiled"] = Compiled(
+            optimizers.get(optimizer), loss, loss_weights, chosen, check_device(device), deterministic, kernels)
+        for layer in () if device is None else [layer for _, layer in walk(self) if "_held" in layer.__dict__]:
+            layer.__dict__["_held"] = bring(layer.__dict__["_held"], self._compiled.device)
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -429,7 +445,7 @@ class Model(Network):
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
         source = x if isinstance(x, Source) else None
-        with precision(self.dtype), contextlib.ExitStack() as readers:
+        with self._environment(), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
             if self.optimizer.needs_all_rows and batch_size is None and not isinstance(x, Source):
                 batch_size = len(jax.tree.leaves(x)[0])
@@ -481,7 +497,7 @@ class Model(Network):
             {'loss': 4.0, 'mae': 2.0}
         """
         self._require_compiled("evaluate")
-        with precision(self.dtype), contextlib.ExitStack() as readers:
+        with self._environment(), contextlib.ExitStack() as readers:
             x, y = in_memory(x, y, sample_weight)
             prepared = self._prepared(*self._data_of(x, y), sample_weight, batch_size=batch_size, epochs=1)
             objective, batches, data = readers.enter_context(prepared)
@@ -527,13 +543,11 @@ class Model(Network):
 
     def _predict(self, x, batch_size=None, verbose=0, callbacks=None, rows=None):
         """As `predict`, for rows that have these numbers in their source."""
-        with precision(self.dtype):
+        with self._environment():
             self._ensure_built(x)
             x = prepare.input_arrays(self, x, rows)
             count = arrays.check_lengths({f"x[{i}]": leaf for i, leaf in enumerate(jax.tree.leaves(x))})
-            predictor = self.__dict__.get("_predictor")
-            if predictor is None:
-                predictor = self.__dict__["_predictor"] = Predictor(self, self.dtype, default_batch_size(self))
+            predictor = self.__dict__.get("_predictor") or self._new_predictor()
             size = predictor.batch_size if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
             weights, state = self._present()
             if count <= size and not callbacks and not verbose:
@@ -573,7 +587,7 @@ class Model(Network):
             [[0.5]]
         """
         self._require_compiled("train_on_batch")
-        with precision(self.dtype):
+        with self._environment():
             self._ensure_built(x)
             x, y = prepare.input_arrays(self, x), prepare.target_arrays(self, y)
             objective, count = self._objective(x, y)
@@ -779,7 +793,8 @@ class Model(Network):
         return sum(leaf.nbytes for leaf in jax.tree.leaves(prepare.input_arrays(self, source.rows(np.arange(1))[0])))
 
     def _evaluation(self, objective, batches) -> Evaluation:
-        return self._cached(("evaluate", id(objective), batches), lambda: Evaluation(objective, batches))
+        make = lambda: Evaluation(objective, batches, self._compiled.deterministic)
+        return self._cached(("evaluate", id(objective), batches), make)
 
     def _objective(self, x, y: list, warn: bool = False):
         """Loss and metrics for data, checked against them, and the number of rows."""
@@ -809,7 +824,8 @@ class Model(Network):
     def _program(self, objective, batches, validation_batches) -> tuple[TrainingProgram, Pace]:
         frozen = frozen_paths(self)
         make = lambda: (
-            TrainingProgram(objective, self._compiled.optimizer, batches, validation_batches, frozen), Pace())
+            TrainingProgram(objective, self._compiled.optimizer, batches, validation_batches, frozen,
+                            self._compiled.deterministic), Pace())
         return self._cached(("train", id(objective), batches, validation_batches, frozen), make)
 
     def _start(self, program: TrainingProgram, weights, state, epoch: int, seed: int | None) -> RunState:
@@ -817,9 +833,9 @@ class Model(Network):
         optimizer_state = self._compiled.optimizer_state
         fits = jax.tree.structure(optimizer_state) == jax.tree.structure(
             jax.eval_shape(program.initial_optimizer_state, weights))
-        if optimizer_state is None or not fits:
-            optimizer_state = jax.jit(program.initial_optimizer_state)(weights)
         key = seed_words(seed or 0)
+        if optimizer_state is None or not fits:
+            return program.compiled_first_start(weights, state, key, np.int32(epoch))
         if seed is None:
             key[1] ^= np.uint32(int(optimizer_state["step"]) * 2654435761 & 0xFFFFFFFF)
         return program.compiled_start(weights, state, optimizer_state, key, np.int32(epoch))
@@ -843,6 +859,23 @@ class Model(Network):
                 f"{setters[0]} sets the learning rate, and so does the schedule {self.optimizer.learning_rate!r} of "
                 f"the optimizer. Use one of them: give the optimizer a number, or leave the callback out.")
 
+    def _environment(self) -> contextlib.AbstractContextManager:
+        """The precision of the model, and what `compile` was told of device and kernels, for the time of a `with`."""
+        compiled = self.__dict__.get("_compiled")
+        if compiled is None or (compiled.device is None and compiled.kernels):
+            return precision(self.dtype)
+        all_of_it = contextlib.ExitStack()
+        all_of_it.enter_context(precision(self.dtype))
+        all_of_it.enter_context(on_device(compiled.device))
+        all_of_it.enter_context(allowed(compiled.kernels))
+        return all_of_it
+
+    def _new_predictor(self) -> Predictor:
+        compiled = self.__dict__.get("_compiled")
+        deterministic = compiled is not None and compiled.deterministic
+        self.__dict__["_predictor"] = made = Predictor(self, self.dtype, default_batch_size(self), deterministic)
+        return made
+
     def _forget_programs(self) -> None:
         """Drop what was compiled for another shape of the network."""
         for name in (*_PROGRAMS, "_assembled"):
@@ -857,8 +890,7 @@ class Model(Network):
         kept = {name: value for name, value in self.__dict__.items() if name not in left_out}
         if "_compiled" in kept:
             compiled = kept["_compiled"]
-            kept["_compiled"] = Compiled(compiled.optimizer, compiled.loss, compiled.loss_weights, compiled.metrics,
-                                         compiled.optimizer_state)
+            kept["_compiled"] = dataclasses.replace(compiled, programs={})
         return kept
 
     def __setstate__(self, state):

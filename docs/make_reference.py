@@ -151,7 +151,8 @@ def sections() -> list[Section]:
                 [*(Entry(f"datasets.{name}.load_data", getattr(datasets, name).load_data)
                    for name in ("cifar10", "digits", "fashion_mnist", "mnist")),
                  Entry("datasets.read_idx", datasets.read_idx), Entry("datasets.write_idx", datasets.write_idx)]),
-        Section("Utilities", "", _defined("utils", utils)),
+        Section("Utilities", "",
+                [Entry("cache_compilations", chainrule.cache_compilations), *_defined("utils", utils)]),
         Section("Errors", "Every error says what was expected, what came, and the likely fix.",
                 [entry for entry in _defined("errors", errors) if inspect.isclass(entry.thing)]),
     ]

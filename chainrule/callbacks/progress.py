@@ -4,15 +4,15 @@ A line is drawn at most four times a second, however many epochs pass in that ti
 """
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
-from rich.text import Text
-
+from chainrule.devices import describe_device
 from chainrule.errors import SettingError
 from chainrule.training.events import Callback
+
+if TYPE_CHECKING:  # it takes a while to import, and only a live line needs it
+    from rich.console import Console
+    from rich.live import Live
 
 _REFRESH_SECONDS = 0.25
 _MEASURE_SECONDS = 1.0  # before this much has passed, the time left would be a wild guess
@@ -22,10 +22,19 @@ _MOST_LINES = {1: 20, 2: 100}  # epochs that get a line of their own, by verbosi
 def resolve_verbosity(verbose) -> int:
     """0, 1 or 2; `"auto"` is 1 where somebody watches (a terminal, a notebook) and 2 elsewhere."""
     if verbose == "auto":
-        return 1 if sys.stdout.isatty() or Console().is_jupyter else 2
+        return 1 if sys.stdout.isatty() or in_notebook() else 2
     if verbose not in (0, 1, 2):
         raise SettingError(f"verbose is 0 (silent), 1 (live), 2 (one line an epoch) or 'auto'; got {verbose!r}.")
     return int(verbose)
+
+
+def in_notebook() -> bool:
+    """Whether output goes into the cell of a notebook."""
+    if "IPython" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 def format_figures(figures) -> str:
@@ -60,12 +69,19 @@ def has_line(epoch: int, epochs: int, most: int) -> bool:
 class TerminalLine:
     """One line at the bottom of a terminal that is drawn anew, and lines above it that stay."""
 
-    def __init__(self, console: Console | None = None):
+    def __init__(self, console: "Console | None" = None):
+        from rich.console import Console
+
         self.console = console or Console(highlight=False)
         self.live: Live | None = None
 
     def draw(self, label: str, share: float, left: str, text: str) -> None:
         """Show how far it is: a label, a bar, the time left, and text that is cut where the terminal ends."""
+        from rich.live import Live
+        from rich.progress_bar import ProgressBar
+        from rich.table import Column, Table
+        from rich.text import Text
+
         columns = [Column(no_wrap=True, overflow="ellipsis", ratio=ratio) for ratio in (None, None, None, 1)]
         grid = Table(*columns, box=None, show_header=False, padding=(0, 2, 0, 0),
                      width=max(self.console.width - 4, 20))  # room for the ^C that a terminal echoes
@@ -115,7 +131,7 @@ class NotebookLine:
 
 def live_line() -> TerminalLine | NotebookLine:
     """The kind of live line that fits where the program runs."""
-    return NotebookLine() if Console().is_jupyter else TerminalLine()
+    return NotebookLine() if in_notebook() else TerminalLine()
 
 
 class Watch:
@@ -147,7 +163,7 @@ class Watch:
 
 
 class TrainingProgress(Callback):
-    """Shows epochs as they pass, with figures, time left and rows a second. `fit` adds it by itself.
+    """Shows where training runs, and epochs as they pass, with figures, time left and rows a second. `fit` adds it.
 
     Args:
         verbosity: 0 for nothing, 1 for a live line, 2 for plain lines.
@@ -164,6 +180,8 @@ class TrainingProgress(Callback):
         self.last: tuple[int, dict] | None = None  # an epoch that has no line yet
         epochs, steps = self.params["epochs"], self.params["steps"]
         self.watch = Watch(self.line, epochs * steps, self.params["samples"] / steps)
+        if self.verbosity:
+            self._say(f"Training on {describe_device()}")
         if self.line is not None:
             self.line.draw(f"Epoch {self._number(0)}", 0.0, "", "compiling")
 
@@ -197,10 +215,16 @@ class TrainingProgress(Callback):
     def _keep(self) -> None:
         (epoch, figures), self.last = self.last, None
         text = f"{self._number(epoch)}  {format_figures(figures)}"
+        if self.line is None:
+            text = f"Epoch {text}  {format_seconds(time.perf_counter() - self.started)}"
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        """Write a line that stays."""
         if self.line is not None:
             self.line.keep(text)
         else:
-            print(f"Epoch {text}  {format_seconds(time.perf_counter() - self.started)}", flush=True)
+            print(text, flush=True)
 
     def _number(self, epoch: int) -> str:
         epochs = self.params["epochs"]

@@ -15,7 +15,7 @@ _USUAL = {"flip": "horizontal", "rotation": 0.03, "translation": 0.1, "zoom": 0.
 @terminal.command(
     "chainrule augment photo.jpg --rotation 0.1 --zoom 0.2",
     "chainrule augment photo.jpg --flip horizontal --noise 0.1",
-    "chainrule augment photos/ --cutmix --columns 8 --output cutmix.png")
+    "chainrule augment photos/ --cutmix --columns 8 --output cutmix.png", compiles=True)
 def augment(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", metavar="PHOTO...")],
     flip: Annotated[str | None, typer.Option(

@@ -4,10 +4,15 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
 
 from chainrule.cli import terminal
+
+# What tells processors apart by speed, in Linux's words, the widest last.
+_INSTRUCTIONS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 
 class Finding(NamedTuple):
@@ -18,25 +23,42 @@ class Finding(NamedTuple):
     well: bool | None = None
 
 
-@terminal.command("chainrule doctor")
-def doctor() -> None:
-    """Show versions, devices, extras and folders, and whether a first computation works.
+@terminal.command("chainrule doctor", "chainrule doctor --json")
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print it for a program to read.")] = False,
+) -> None:
+    """Show versions, the machine, devices, kernels, extras and folders, and whether a first computation works.
 
     Leaves with 0 where all is well, and with 1 where something that is needed does not work.
     """
-    from rich.table import Table
-
     findings = list(examine())
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    marks = {True: "[green]✓[/green]", False: "[bold red]✗[/bold red]", None: "[dim]·[/dim]"}
-    for finding in findings:
-        table.add_row(marks[finding.well], f"[bold]{finding.what}[/bold]", finding.found.replace("[", "\\["))
-    out = terminal.console()
-    out.print(table)
     wrong = [finding.what for finding in findings if finding.well is False]
+    if json:
+        _print_json(findings, wrong)
+    else:
+        _print_table(findings)
     if wrong:
         terminal.fail(f"not well: {', '.join(wrong)}.")
-    out.print("\n[green]All is well.[/green]")
+    if not json:
+        terminal.console().print("\n[green]All is well.[/green]")
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    marks = {True: Text("✓", "green"), False: Text("✗", "bold red"), None: Text("·", "dim")}
+    for finding in findings:
+        table.add_row(marks[finding.well], Text(finding.what, "bold"), Text(finding.found))
+    terminal.console().print(table)
+
+
+def _print_json(findings: list[Finding], wrong: list[str]) -> None:
+    import json
+
+    lines = {finding.what: {"found": finding.found, "well": finding.well} for finding in findings}
+    print(json.dumps({"well": not wrong, "findings": lines}, indent=1, ensure_ascii=False))
 
 
 def examine() -> Iterator[Finding]:
@@ -45,18 +67,34 @@ def examine() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}", enough)
     for name in ("chainrule", "jax", "jaxlib", "optax", "numpy", "safetensors", "rich", "typer"):
         yield _package(name)
+    yield Finding("machine", _machine())
     yield from _devices()
-    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-    yield Finding("compiler", compiler or "none: plain JAX stands in where kernels would be built")
+    yield from _kernels()
     yield from _extras()
     yield from _folders()
 
 
 def _package(name: str) -> Finding:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return Finding(name, version(name), True)
     except PackageNotFoundError:
         return Finding(name, f"missing: pip install {name}", False)
+
+
+def _machine() -> str:
+    """Cores, memory, and the instruction sets that decide how fast a core is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [f"{cores} cores" if cores != 1 else "1 core"]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB of memory")
+    try:
+        known = set(Path("/proc/cpuinfo").read_text(errors="replace").split())
+    except OSError:
+        known = set()
+    sets = [name for name in _INSTRUCTIONS if name in known]
+    return ", ".join([*parts, platform.machine()]) + (f" with {' '.join(sets)}" if sets else "")
 
 
 def _devices() -> Iterator[Finding]:
@@ -71,14 +109,34 @@ def _devices() -> Iterator[Finding]:
     except Exception as error:  # a broken installation can fail in any way
         yield Finding("devices", f"JAX does not work: {error}", False)
         return
-    yield Finding("devices", f"{devices}, {os.cpu_count()} processor cores", True)
+    yield Finding("devices", devices, True)
     yield Finding("precision", f"{wide} unless a model has dtype='float64'")
     yield Finding("computation", "a product of matrices is right" if product == 64**3 else f"wrong: {product}",
                   product == 64**3)
 
 
+def _kernels() -> Iterator[Finding]:
+    """The kernels in use, or why there are none, and what would build them. Without them all works, slower."""
+    try:
+        from chainrule.kernels import report
+
+        found = report()
+    except Exception as error:
+        yield Finding("kernels", f"do not work: {error}", False)
+        return
+    if found.available:
+        sets = ", ".join(found.instruction_sets)
+        yield Finding("kernels", f"{', '.join(found.names)}, with {found.instruction_set} (of {sets})", True)
+    else:
+        yield Finding("kernels", f"none ({found.reason}): plain JAX stands in, slower")
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    yield Finding("compiler", compiler or "none: kernels cannot be built here")
+
+
 def _extras() -> Iterator[Finding]:
     """The extras, each installed or with the line that installs it."""
+    from importlib.metadata import requires
+
     wanted: dict[str, list[str]] = {}
     for requirement in requires("chainrule") or []:
         name, _, marker = requirement.partition(";")
@@ -88,7 +146,7 @@ def _extras() -> Iterator[Finding]:
     for extra, names in wanted.items():
         if extra in ("dev", "peers"):
             continue
-        missing = [name for name in names if not _is_installed(name)]
+        missing = [name for name in names if _package(name).well is False]
         found = "installed" if not missing else f"missing {', '.join(missing)}: pip install 'chainrule[{extra}]'"
         yield Finding(f"extra {extra}", found, True if not missing else None)
 
@@ -100,16 +158,9 @@ def _bare_name(requirement: str) -> str:
     return requirement[:end]
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
 def _folders() -> Iterator[Finding]:
-    """Where data sets are looked for, and whether downloads can be kept."""
+    """Where data sets are looked for, whether downloads can be kept, and what compiled programs take."""
+    from chainrule.compilation import MAX_BYTES, describe_cache, programs_folder
     from chainrule.datasets.sources import cache_folder
 
     own = os.environ.get("CHAINRULE_DATA")
@@ -117,6 +168,13 @@ def _folders() -> Iterator[Finding]:
     yield Finding("data folder", own and f"{own}{'' if exists else ' (does not exist)'}" or "none (CHAINRULE_DATA)",
                   None if own is None else exists)
     cache = cache_folder()
-    parent = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    writable = os.access(parent, os.W_OK)
+    writable = _is_writable(cache)
     yield Finding("cache", f"{cache}{'' if writable else ' (cannot be written)'}", writable)
+    programs = programs_folder()
+    count, size = describe_cache(programs)
+    yield Finding("compiled", f"{programs}: {count:,} programs, {size / 1e6:.1f} MB of at most {MAX_BYTES / 1e6:.0f}")
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a folder can be written to, or made."""
+    return os.access(next(place for place in (folder, *folder.parents) if place.exists()), os.W_OK)

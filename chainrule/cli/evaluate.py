@@ -8,7 +8,8 @@ from rich.markup import escape
 from chainrule.cli import terminal
 
 
-@terminal.command("chainrule evaluate digits.chain digits", "chainrule evaluate photos.chain more-photos/")
+@terminal.command(
+    "chainrule evaluate digits.chain digits", "chainrule evaluate photos.chain more-photos/", compiles=True)
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model file, from chainrule fit or model.save.")],
     data: Annotated[str, typer.Argument(

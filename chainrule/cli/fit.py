@@ -22,7 +22,7 @@ _TABLES = (".csv", ".csv.gz")
     "chainrule fit digits", "chainrule fit photos/", "chainrule fit book.txt",
     "chainrule fit temperatures.csv --time Date --target Temp --horizon 7",
     "chainrule fit mnist --network convolutional",
-    "chainrule fit mnist --hidden 500,300 --epochs 10 --output mnist.chain")
+    "chainrule fit mnist --hidden 500,300 --epochs 10 --output mnist.chain", compiles=True)
 def fit(
     context: typer.Context,
     data: Annotated[str, typer.Argument(
@@ -50,6 +50,8 @@ def fit(
                                 "(test or val, beside train); the end of a series.")] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Decides weights, order of rows and splits.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The model's file.", show_default="<data>.chain")] = None,
+    device: Annotated[str | None, typer.Option(
+        help="Where the network is trained: cpu, gpu or tpu.", show_default="the best there is")] = None,
     quiet: Annotated[bool, typer.Option(
         "--quiet", "-q", help="Print one figure alone: the held-out accuracy; nats a token; the error.")] = False,
     activation: Annotated[str, typer.Option(
@@ -96,6 +98,10 @@ def fit(
     given = _given(context)
     kind = _kind(data, given)
     _refuse_others(kind, data, given)
+    if device is not None:
+        from chainrule.devices import check_device
+
+        options.device = check_device(device)  # before the data are read
     if kind == "images":
         from chainrule.cli.fit_images import fit_images as run
     elif kind == "text":

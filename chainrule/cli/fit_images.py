@@ -35,7 +35,7 @@ def fit_images(options) -> None:
     model = networks.build(recipe, images, options.activation, 0.2 if options.dropout is None else options.dropout)
     model.class_names = list(data_set.class_names)
     rows, held_out = _held_out(data_set, options.validation, seed)
-    compile_model(model, options.optimizer, options.learning_rate, recipe, len(rows))
+    compile_model(model, options.optimizer, options.learning_rate, recipe, len(rows), options.device)
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
     _introduce(data_set, networks.describe(recipe, images), model, recipe, say)
     with interruptible(model, output, model.save):
@@ -56,7 +56,7 @@ def _introduce(data_set, network: str, model, recipe, say) -> None:
     say(f"Augmentation: {', '.join(recipe.augmentation)}\n" if recipe.augmentation else "")
 
 
-def compile_model(model, optimizer: str, learning_rate: float | None, recipe, rows: int) -> None:
+def compile_model(model, optimizer: str, learning_rate: float | None, recipe, rows: int, device: str | None) -> None:
     """Choose the optimiser, its rate falling along a cosine for convolutions; loss and metric follow the task."""
     from chainrule import optimizers, schedules
 
@@ -66,7 +66,7 @@ def compile_model(model, optimizer: str, learning_rate: float | None, recipe, ro
     if recipe.kind == "convolutional" and isinstance(chosen.learning_rate, (int, float)):
         steps = -(-rows // recipe.batch_size) * recipe.epochs
         chosen.learning_rate = schedules.CosineDecay(float(chosen.learning_rate), steps)
-    model.compile(chosen, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(chosen, "sparse_categorical_crossentropy", metrics=["accuracy"], device=device)
 
 
 def _held_out(data_set, share: float, seed: int):

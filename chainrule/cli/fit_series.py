@@ -26,7 +26,7 @@ def fit_series(options) -> None:
     parts = _Parts(table, targets, length, horizon, options.validation, options.test)
     recipe = _recipe(options, len(parts.train[1]))
     model = series_networks.build(recipe, parts.windows)
-    _compile(model, options.optimizer, recipe, parts)
+    _compile(model, options, recipe, parts)
     model.preparation = parts.scaling
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
     _introduce(path, table, targets, filled, parts, series_networks.describe(recipe, parts.windows), season, say)
@@ -113,14 +113,15 @@ def _recipe(options, rows: int) -> series_networks.SeriesRecipe:
                     dropout=options.dropout)
 
 
-def _compile(model, optimizer: str, recipe: series_networks.SeriesRecipe, parts: _Parts) -> None:
+def _compile(model, options, recipe: series_networks.SeriesRecipe, parts: _Parts) -> None:
     """Pinball loss at the levels of the forecast, absolute error for several targets; the rate falls along a cosine."""
     from chainrule import losses, optimizers, schedules
 
-    chosen = optimizers.get(optimizer)
+    chosen = optimizers.get(options.optimizer)
     steps = -(-parts.windows.rows // recipe.batch_size) * recipe.epochs
     chosen.learning_rate = schedules.CosineDecay(recipe.learning_rate, steps)
-    model.compile(chosen, losses.Quantile(series_networks.LEVELS) if parts.windows.targets == 1 else "mae")
+    loss = losses.Quantile(series_networks.LEVELS) if parts.windows.targets == 1 else "mae"
+    model.compile(chosen, loss, device=options.device)
 
 
 def _introduce(path: Path, table, targets, filled: int, parts: _Parts, network: str, season: int, say) -> None:

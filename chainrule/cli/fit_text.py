@@ -30,7 +30,7 @@ def fit_text(options) -> None:
     data = _windows(corpus, recipe, level, options)
     model = text_networks.build(recipe, len(data.vocabulary), carry=recipe.carries)
     steps = -(-len(data.train) // recipe.batch_size) * recipe.epochs
-    _compile(model, options.optimizer, recipe.learning_rate, steps)
+    _compile(model, options, recipe.learning_rate, steps)
     model.preparation = data.vocabulary
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
     _introduce(path, corpus, data, options.validation, level, model, recipe, say)
@@ -86,14 +86,14 @@ def _windows(corpus: str, recipe: text_networks.TextRecipe, level: str, options)
     return getattr(text, level)(corpus, recipe.length, validation=options.validation, streams=streams, **settings)
 
 
-def _compile(model, optimizer: str, learning_rate: float, steps: int) -> None:
+def _compile(model, options, learning_rate: float, steps: int) -> None:
     """Next-token cross-entropy; the rate falls along a cosine; gradients are clipped, as recurrent networks need."""
     from chainrule import losses, optimizers, schedules
 
-    chosen = optimizers.get(optimizer)
+    chosen = optimizers.get(options.optimizer)
     chosen.learning_rate = schedules.CosineDecay(learning_rate, steps)
     chosen.clipnorm = 1.0
-    model.compile(chosen, losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(chosen, losses.SparseCategoricalCrossentropy(from_logits=True), device=options.device)
 
 
 def _free(model, recipe: text_networks.TextRecipe):

@@ -3,6 +3,7 @@ from typing import Annotated
 
 import typer
 
+from chainrule.cli import terminal
 from chainrule.cli.augment import augment
 from chainrule.cli.doctor import doctor
 from chainrule.cli.evaluate import evaluate
@@ -40,4 +41,5 @@ def options(
 
 def main() -> None:
     """Run the command line: what the console script calls."""
+    terminal.keeps_programs.set(True)
     app()

@@ -18,7 +18,7 @@ _TOP = 5  # classes of a photo
 @terminal.command(
     "chainrule predict photos.chain photo.jpg", "chainrule predict photos.chain holiday/ --top 1 --output classes.csv",
     "chainrule predict temperatures.chain temperatures.csv", "chainrule predict digits.chain digits",
-    "chainrule predict mnist.chain images.npy | sort -t, -k3")
+    "chainrule predict mnist.chain images.npy | sort -t, -k3", compiles=True)
 def predict(
     model: Annotated[Path, typer.Argument(help="A model file, from chainrule fit or model.save.")],
     data: Annotated[list[str], typer.Argument(

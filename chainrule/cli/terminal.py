@@ -1,8 +1,10 @@
 """What the commands share: where they print, how they fail, and the table of what was taken for what."""
+import contextlib
 import functools
 import os
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import typer
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 INTERRUPTED = 130
+keeps_programs = ContextVar("keeps_programs", default=False)  # set by `main`
 MOST_CLASSES = 20  # more of them are no longer shown one by one
 
 
@@ -24,11 +27,13 @@ def fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def command(*examples: str) -> Callable:
+def command(*examples: str, compiles: bool = False) -> Callable:
     """Make a function a command: errors that chainrule raises on purpose become one line, without a traceback.
 
     Args:
         examples: command lines for the end of its help.
+        compiles: whether it runs networks. Their compiled programs are kept for the next time where the console script
+            asks for it (`keeps_programs`), and not where the commands are called from Python.
     """
 
     def decorate(function):
@@ -37,6 +42,8 @@ def command(*examples: str) -> Callable:
             from chainrule.errors import ChainruleError
 
             try:
+                if compiles and keeps_programs.get():
+                    keep_programs()
                 return function(*arguments, **options)
             except BrokenPipeError:  # whoever reads our output has seen enough, as `head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,6 +60,19 @@ def command(*examples: str) -> Callable:
         return run
 
     return decorate
+
+
+def keep_programs() -> None:
+    """Keep compiled programs for the next command, in the user's cache; without them it only starts later."""
+    import warnings
+
+    from chainrule.compilation import cache_compilations
+    from chainrule.errors import FileAccessError
+
+    with contextlib.suppress(FileAccessError):
+        cache_compilations()
+    # A program that cannot be read or written is compiled as if there were no cache: nothing that a user must know.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
 
 
 def confusion_table(counts, class_names) -> Table:

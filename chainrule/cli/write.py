@@ -12,7 +12,7 @@ from chainrule.cli import terminal
 @terminal.command(
     'chainrule write shakespeare.chain --prompt "ROMEO:"',
     'chainrule write shakespeare.chain --prompt "To be" --length 500 --temperature 0.5 --seed 7',
-    "tail -c 400 scene.txt | chainrule write shakespeare.chain --prompt - > scene2.txt")
+    "tail -c 400 scene.txt | chainrule write shakespeare.chain --prompt - > scene2.txt", compiles=True)
 def write(
     model: Annotated[Path, typer.Argument(help="A model file of text, from chainrule fit book.txt or model.save.")],
     prompt: Annotated[str, typer.Option(

@@ -19,7 +19,7 @@ class Compiled:
 
     Attributes:
         optimizer: the optimiser.
-        loss, loss_weights, metrics: as they were given.
+        loss, loss_weights, metrics, device, deterministic, kernels: as they were given.
         optimizer_state: where training left it; `None` before the first step.
         programs: compiled programs by what they depend on.
     """
@@ -28,6 +28,9 @@ class Compiled:
     loss: Any = None
     loss_weights: Any = None
     metrics: Any = None
+    device: str | None = None
+    deterministic: bool = False
+    kernels: bool = True
     optimizer_state: Any = None
     programs: dict[Any, Any] = field(default_factory=dict)
 

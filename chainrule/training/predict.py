@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from chainrule.devices import compiled
 from chainrule.layers.binding import Tree, apply, walk
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective
@@ -21,6 +22,7 @@ class Evaluation:
 
     objective: Objective
     batches: Batches
+    deterministic: bool = False
 
     @functools.cached_property
     def part(self):
@@ -31,7 +33,7 @@ class Evaluation:
                                                   loss_weights=loss_weights)
             return state, sums, self.objective.results(sums, loss_weights)
 
-        return jax.jit(add_batches)
+        return compiled(add_batches, self.deterministic)
 
     def parts(self, weights: Tree, state: Tree, loss_weights, data, one_by_one: bool = False) -> Iterator:
         """The steps to take over data or a stream: `(step, go)`, where `go()` gives the state and the figures so far.
@@ -69,7 +71,7 @@ class Predictor:
         goes_on: whether a batch begins with the state that the one before ended with, as stateful layers say.
     """
 
-    def __init__(self, network, dtype: str, batch_size: int):
+    def __init__(self, network, dtype: str, batch_size: int, deterministic: bool = False):
         self.batch_size = batch_size
         self.fixed = fixed_batch_size(network)
         self.goes_on = goes_on(network)
@@ -78,15 +80,20 @@ class Predictor:
             outputs, call = apply(network, weights, state, (x,), dtype=dtype)
             return outputs, call.new_state if self.goes_on else None
 
-        self.compiled = jax.jit(evaluate)
+        self.compiled = compiled(evaluate, deterministic)
 
     def __call__(self, weights: Tree, state: Tree, x) -> tuple[Any, Tree]:
         """The outputs for one batch, as NumPy arrays, and the state for the next."""
-        count = len(jax.tree.leaves(x)[0])
+        count = len(x if isinstance(x, np.ndarray) else jax.tree.leaves(x)[0])
         rows = bucket(count) if self.fixed is None else count
-        padded = x if rows == count else jax.tree.map(lambda leaf: _padded(leaf, rows), x)
-        outputs, new_state = self.compiled(weights, state, padded)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs), new_state if self.goes_on else state
+        if rows != count:
+            x = jax.tree.map(lambda leaf: _padded(leaf, rows), x)
+        outputs, new_state = self.compiled(weights, state, x)
+        if isinstance(outputs, jax.Array):  # as most are; a walk over the structure costs a tenth of a small network
+            outputs = np.asarray(outputs)[:count]
+        else:
+            outputs = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs)
+        return outputs, new_state if self.goes_on else state
 
 
 def goes_on(network) -> bool:

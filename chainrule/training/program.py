@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from chainrule.devices import compiled, compiled_once
 from chainrule.layers.binding import Tree
 from chainrule.ops import random
 from chainrule.training.batches import Batches
@@ -88,6 +89,7 @@ class TrainingProgram:
         batches: of the training data.
         validation: of the validation data; `None` where there is none.
         frozen: the paths of layers that are not trained.
+        deterministic: whether a run repeats to the bit on a GPU too.
     """
 
     objective: Objective
@@ -95,6 +97,7 @@ class TrainingProgram:
     batches: Batches
     validation: Batches | None = None
     frozen: frozenset[str] = frozenset()
+    deterministic: bool = False
 
     def start(self, weights: Tree, state: Tree, optimizer_state, key, epoch=0) -> RunState:
         """The state at the beginning of an epoch."""
@@ -184,15 +187,22 @@ class TrainingProgram:
     @functools.cached_property
     def compiled(self):
         """`advance`, compiled: once for each shape of data."""
-        return jax.jit(self.advance)
+        return compiled(self.advance, self.deterministic)
 
     @functools.cached_property
     def compiled_population(self):
         """`advance` over a leading axis of states and numbers; the data are shared."""
         axes = (POPULATION_AXES, 0, None, None, None, None)
-        return jax.jit(jax.vmap(self.advance, in_axes=axes, out_axes=(POPULATION_AXES, Progress(None, 0, 0))))
+        many = jax.vmap(self.advance, in_axes=axes, out_axes=(POPULATION_AXES, Progress(None, 0, 0)))
+        return compiled(many, self.deterministic)
 
     @functools.cached_property
     def compiled_start(self):
         """`start`, compiled, so that a run begins without a compilation for each small array."""
-        return jax.jit(self.start)
+        return compiled_once(self.start)
+
+    @functools.cached_property
+    def compiled_first_start(self):
+        """`start` with the state of an optimiser that has not made a step, in the same program: one less to compile."""
+        return compiled_once(lambda weights, state, key, epoch: self.start(
+            weights, state, self.initial_optimizer_state(weights), key, epoch))

@@ -35,6 +35,7 @@ class Stream:
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
         self._orders: dict[int, np.ndarray] = {}
         self._order = jax.jit(batches.order)
+        self._device = jax.config.jax_default_device
 
     def __enter__(self) -> tuple[Objective, Batches, "Stream"]:
         return self.objective, self.batches, self
@@ -68,7 +69,7 @@ class Stream:
     def _read(self, rows: np.ndarray) -> Batch:
         """A chunk at its full size; a short last one has its last row repeated."""
         missing = self.batches.chunk * self.batches.size - len(rows)
-        with precision(self.objective.dtype):  # which a thread does not inherit
+        with precision(self.objective.dtype), jax.default_device(self._device):  # which a thread does not inherit
             batch = self.make(self.source.rows(rows), rows)
             if not missing:
                 return batch

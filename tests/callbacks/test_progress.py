@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from chainrule.callbacks import Callback, progress
+from chainrule.devices import describe_device
 from chainrule.errors import SettingError
 from chainrule.layers import Dense
 from chainrule.models import Input, Sequential
@@ -50,11 +51,12 @@ def test_which_epochs_have_a_line(epochs, most, lines):
 
 def test_plain_lines(capsys):
     small_model().fit(X, X[:, 0], epochs=3, verbose=2)
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"Training on {describe_device()}"
     assert [line.split("  ")[0] for line in lines] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
     assert all("  loss " in line and line.endswith(" s") for line in lines)
     small_model().fit(X, X[:, 0], epochs=250, verbose=2)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()[1:]
     assert len(lines) == 21 and lines[0].startswith("Epoch  12/250  ") and lines[-1].startswith("Epoch 250/250  ")
 
 
@@ -69,6 +71,7 @@ def test_silence(capsys):
 def test_a_live_line_on_a_terminal(terminal):
     small_model().fit(X, X[:, 0], epochs=30, verbose=1)
     text = terminal.getvalue()
+    assert text.startswith(f"Training on {describe_device()}\n") and text.count("Training") == 1
     assert "compiling" in text and text.count("/30  loss") == 15
     assert text.index(HIDE) < text.rindex(SHOW) and text.count(HIDE) == text.count(SHOW)
     assert "\x1b[2K30/30  loss" in text
@@ -131,8 +134,9 @@ def test_a_notebook_gets_text_that_is_replaced(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     monkeypatch.setattr(progress, "live_line", progress.NotebookLine)
     small_model().fit(X, X[:, 0], epochs=2, verbose=1)
-    assert shown[0] == "Epoch 1/2  ░░░░░░░░░░░░    compiling"
-    assert [line.split("  ")[0] for line in shown[-1].splitlines()] == ["1/2", "2/2"]
+    place = f"Training on {describe_device()}"
+    assert shown[0] == f"{place}\nEpoch 1/2  ░░░░░░░░░░░░    compiling"
+    assert [line.split("  ")[0] for line in shown[-1].splitlines()] == [place, "1/2", "2/2"]
 
 
 def test_evaluate_and_predict(capsys, terminal):

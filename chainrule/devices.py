@@ -1,0 +1,158 @@
+"""Where a network runs: on the processor, on a GPU or on a TPU, by a word; and what keeps a GPU exact.
+
+Nothing here is asked before it is needed: importing chainrule wakes no device.
+"""
+import contextlib
+import os
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from chainrule.errors import SettingError
+
+DEVICES = ("cpu", "gpu", "tpu")
+
+_INSTALL = (("gpu", 'pip install "jax[cuda13]" (or "jax[cuda12]" for an older driver)'),
+            ("tpu", 'pip install "jax[tpu]"'))
+
+
+def check_device(device: str | None) -> str | None:
+    """A word for a device, in small letters, if this machine has one; `None`, JAX's choice, as it is.
+
+    Raises:
+        SettingError: the word is another one, or JAX finds no such device here.
+
+    Example:
+        >>> check_device("CPU")
+        'cpu'
+    """
+    if device is not None:
+        device = device.lower() if isinstance(device, str) else device
+        find_device(device)
+    return device
+
+
+def find_device(device: str | None) -> jax.Device:
+    """The first device of a kind; for `None` the one that JAX takes by itself.
+
+    Raises:
+        SettingError: as `check_device`.
+
+    Example:
+        >>> find_device("cpu").platform
+        'cpu'
+    """
+    if device is None:
+        chosen = jax.config.jax_default_device  # what `with jax.default_device(...)` set, if anything
+        return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
+    if not isinstance(device, str) or device not in DEVICES:
+        raise SettingError(f"device is 'cpu', 'gpu', 'tpu', or None for the best that there is; got {device!r}.")
+    try:
+        return jax.local_devices(backend=device)[0]
+    except RuntimeError:
+        there = ", ".join(sorted({kind(found) for found in jax.devices()}))
+        raise SettingError(
+            f"device={device!r}, and JAX finds no {device.upper()} on this machine, only: {there}. If there is one, "
+            f"JAX needs the package that drives it: {dict(_INSTALL)[device]}. Else leave device out.") from None
+
+
+def kind(device: jax.Device) -> str:
+    """The word for a device: JAX names GPUs by their makers in places.
+
+    Example:
+        >>> kind(find_device("cpu"))
+        'cpu'
+    """
+    return "gpu" if device.platform in ("gpu", "cuda", "rocm") else device.platform
+
+
+def describe_device(device: str | None = None) -> str:
+    """A device and its size in a few words: `cpu (2 cores)`, `gpu (NVIDIA H200)`.
+
+    Example:
+        >>> describe_device("cpu").startswith("cpu (")
+        True
+    """
+    found = find_device(device)
+    if found.platform != "cpu":
+        return f"{kind(found)} ({found.device_kind})"
+    cores = usable_cores()
+    return f"cpu ({cores} core{'s' * (cores != 1)})"
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: fewer than there are where a container or `taskset` says so.
+
+    Example:
+        >>> usable_cores() >= 1
+        True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_device(device: str | None) -> contextlib.AbstractContextManager:
+    """Make arrays and run programs on a device for the time of a block; `None` changes nothing.
+
+    Arrays that lie elsewhere are brought there by the programs that take them.
+
+    Example:
+        >>> with on_device("cpu"):
+        ...     print(jnp.zeros(()).device.platform)
+        cpu
+    """
+    return contextlib.nullcontext() if device is None else jax.default_device(find_device(device))
+
+
+def bring(tree, device: str | None):
+    """A structure of arrays on a device, bit by bit the same; those that are there already as they are.
+
+    They stay free to be moved again, as arrays are that JAX has put somewhere by itself, so that models on different
+    devices may share them.
+    """
+    target = find_device(device)
+
+    def moved(array):
+        if not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer) or array.devices() == {target}:
+            return array
+        return jnp.array(jax.device_get(array))
+
+    with on_device(device):
+        return jax.tree.map(moved, tree)
+
+
+def compiler_options(platform: str, deterministic: bool) -> dict[str, bool]:
+    """What the compiler is told beside the program.
+
+    On a GPU, sums by many threads at once have no fixed order in the fastest kernels, and which kernel is fastest is
+    found by trying. Where a run must repeat to the bit, both are switched off. On a processor every run repeats.
+
+    Example:
+        >>> compiler_options("gpu", deterministic=True), compiler_options("cpu", deterministic=True)
+        ({'xla_gpu_deterministic_ops': True}, {})
+    """
+    return {"xla_gpu_deterministic_ops": True} if deterministic and platform == "gpu" else {}
+
+
+def compiled(function: Callable, deterministic: bool = False) -> Callable:
+    """`jax.jit` for the device that programs run on now, exact to the bit where that is asked for.
+
+    Example:
+        >>> float(compiled(lambda x: x + 1, deterministic=True)(1.0))
+        2.0
+    """
+    return jax.jit(function, compiler_options=compiler_options(kind(find_device(None)), deterministic))
+
+
+def compiled_once(function: Callable) -> Callable:
+    """`jax.jit` for a program that runs once or a few times, such as the making of weights: it is compiled sooner.
+
+    On a processor XLA's newer code generator makes faster loops and takes about 1.5 times as long to make them, which
+    one run does not earn back. Both round alike.
+
+    Example:
+        >>> float(compiled_once(lambda x: x + 1)(1.0))
+        2.0
+    """
+    on_processor = find_device(None).platform == "cpu"
+    return jax.jit(function, compiler_options={"xla_cpu_use_fusion_emitters": False} if on_processor else {})

@@ -18,8 +18,8 @@ test: $(STAMPS)/dev ## the tests
 parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
 	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity -m peers
 
-bench: $(STAMPS)/dev ## the cost of the engine beside hand-written JAX
-	@$(BIN)/python benchmarks/engine.py
+bench: $(STAMPS)/peers ## speed beside PyTorch, Keras, scikit-learn, Flax and hand-written JAX; BENCH=--quick for a look
+	@$(BIN)/python benchmarks/run.py $(BENCH)
 
 reference: $(STAMPS)/dev ## write docs/reference.md from the docstrings
 	@$(BIN)/python docs/make_reference.py

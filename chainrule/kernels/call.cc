@@ -1,5 +1,7 @@
 #include "call.h"
 
+#include <utility>
+
 #include "work.h"
 
 namespace chainrule {
@@ -14,7 +16,7 @@ void XlaPool::run(int64_t tasks, void (*task)(void*, int64_t), void* context) {
     for (int64_t index = 0; index < tasks; ++index) task(context, index);
     return;
   }
-  share(tasks, task, context, helpers, [this](auto helper) { pool_.Schedule(helper); });
+  share(tasks, task, context, helpers, [this](auto && helper) { pool_.Schedule(std::move(helper)); });
 }
 
 void Shapes::require(bool condition, const char* text) {

@@ -238,6 +238,7 @@ static void correlate_batch(Pool& pool, const Batch& batch, int64_t phases, cons
 void convolution_forward(Pool& pool, const ConvolutionForward& call) {
   ConvolutionShape shape = flattened(call.shape);
   if (shape.images * shape.rows * shape.columns * shape.filters == 0) return;
+  if (is_depthwise(shape)) return depthwise_forward(pool, call);
   int64_t inputs = shape.channels / shape.groups, filters = shape.filters / shape.groups;
   int64_t depth = shape.window[0] * shape.window[1] * inputs;
   Correlation phase{forward_axis(shape.rows, shape.height, shape.window[0], shape.strides[0], shape.dilation[0],
@@ -257,6 +258,7 @@ void convolution_forward(Pool& pool, const ConvolutionForward& call) {
 void convolution_input(Pool& pool, const ConvolutionInput& call) {
   ConvolutionShape shape = flattened(call.shape);
   if (shape.images * shape.height * shape.width * shape.channels == 0) return;
+  if (is_depthwise(shape)) return depthwise_input(pool, call);
   int64_t inputs = shape.channels / shape.groups, filters = shape.filters / shape.groups;
   // Phases beyond the last place have none.
   int64_t down = shape.strides[0] < shape.height ? shape.strides[0] : shape.height;

@@ -59,5 +59,13 @@ namespace chainrule::CHAINRULE_ISA {
 void convolution_forward(Pool& pool, const ConvolutionForward& call);
 void convolution_input(Pool& pool, const ConvolutionInput& call);
 void convolution_weights(Pool& pool, const ConvolutionWeights& call);
+
+// The same where each channel is convolved by itself, with one filter.
+static inline bool is_depthwise(const ConvolutionShape& shape) {
+  return shape.groups == shape.channels && shape.filters == shape.channels;
+}
+void depthwise_forward(Pool& pool, const ConvolutionForward& call);
+void depthwise_input(Pool& pool, const ConvolutionInput& call);
+void depthwise_weights(Pool& pool, const ConvolutionWeights& call);
 }  // namespace chainrule::CHAINRULE_ISA
 #endif

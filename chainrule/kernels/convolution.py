@@ -10,23 +10,26 @@ from chainrule.kernels.convolution_twin import Windows
 from chainrule.kernels.registry import Kernel
 
 
+def finish(z, *bias, activation: str):
+    """Bias and activation."""
+    return dense._FUNCTIONS[activation](z + bias[0] if bias else z)
+
+
 def _forward(x, kernel, *bias, windows: Windows, groups: int, activation: str):
-    z = convolution_twin.convolve(x, kernel, windows, groups)
-    return [dense._FUNCTIONS[activation](z + bias[0] if bias else z)]
+    return [finish(convolution_twin.convolve(x, kernel, windows, groups), *bias, activation=activation)]
 
 
 def _input(dy, kernel, *bias, windows: Windows, groups: int, activation: str, places: tuple[int, int]):
-    image = jax.ShapeDtypeStruct((dy.shape[0], *places, kernel.shape[-2] * groups), dy.dtype)
-    forward = lambda image: convolution_twin.convolve(image, kernel, windows, groups)
-    z = jax.linear_transpose(forward, image)(dy)[0]
-    return [dense._FUNCTIONS[activation](z + bias[0] if bias else z)]
+    z = convolution_twin.convolve_transposed(dy, kernel, windows, groups, places)
+    return [finish(z, *bias, activation=activation)]
 
 
 def _weights(x, dy, *y, windows: Windows, groups: int, activation: str, window: tuple[int, int], with_bias: bool,
              with_entered: bool):
     dz = dy * dense._SLOPES[activation](y[0]) if y else dy
     kernel = jax.ShapeDtypeStruct((*window, x.shape[-1] // groups, dy.shape[-1]), x.dtype)
-    results = [jax.linear_transpose(lambda kernel: convolution_twin.convolve(x, kernel, windows, groups), kernel)(dz)[0]]
+    forward = lambda kernel: convolution_twin.convolve(x, kernel, windows, groups)
+    results = [jax.linear_transpose(forward, kernel)(dz)[0]]
     if with_bias:
         results.append(dz.sum((0, 1, 2)))
     if with_entered:

@@ -103,7 +103,9 @@ ffi::Error input(ffi::ThreadPool threads, Floats dy, Floats kernel,
 
 // Enough parts that any number of threads has work, of enough pixels each. The same on every machine.
 int64_t parts_of(const ConvolutionShape& shape) {
-  int64_t panels = rounded_up(shape.filters / shape.groups, 32) / 32 * shape.groups;
+  bool depthwise = shape.groups == shape.filters;  // several channels fill a panel
+  int64_t panels = rounded_up(depthwise ? shape.filters : shape.filters / shape.groups, 32) / 32;
+  if (!depthwise) panels *= shape.groups;
   int64_t parts = panels ? 32 / panels : 1, most = shape.images * shape.rows * shape.columns / 512;
   parts = parts < most ? parts : most;
   return parts > 1 ? parts : 1;

@@ -46,6 +46,12 @@ def convolve(x, kernel, windows: Windows, groups: int) -> jax.Array:
         platform: functools.partial(way, windows=windows, groups=groups) for platform, way in ways.items()})
 
 
+def convolve_transposed(x, kernel, windows: Windows, groups: int, places: tuple[int, ...]) -> jax.Array:
+    """The transpose of `convolve`, to images of so many places."""
+    image = jax.ShapeDtypeStruct((x.shape[0], *places, kernel.shape[-2] * groups), x.dtype)
+    return jax.linear_transpose(lambda image: convolve(image, kernel, windows, groups), image)(x)[0]
+
+
 def _by_device(x, kernel, windows: Windows, groups: int):
     """What the device brings for it."""
     letters = "DHW"[-len(windows.strides):]

@@ -108,27 +108,10 @@ class Weights {
       int64_t some = filters - first < TILE_COLUMNS ? filters - first : TILE_COLUMNS;
       add_panel({panel / panels, panel / panels * filters + first, some}, index / all_panels);
     });
-    if (call_.parts == 1) return;
-    int64_t numbers = entries_ * shape_.filters, chunks = numbers / 16384 + 1;
-    run_tasks(pool, chunks, numbers * call_.parts > 100'000, [&](int64_t index) {
-      Range some = part(numbers, chunks, index, LANES);
-      add_up(call_.scratch, numbers, some, call_.dkernel);
-    });
-    if (call_.dbias)
-      add_up(call_.scratch + call_.parts * numbers, shape_.filters, {0, shape_.filters}, call_.dbias);
+    add_parts(pool, call_, entries_ * shape_.filters);
   }
 
  private:
-  // The sums of all parts, one after another.
-  void add_up(const float* parts, int64_t numbers, Range some, float* to) const {
-    for (int64_t i = some.begin; i < some.end; i += LANES) {
-      int64_t count = some.end - i < LANES ? some.end - i : LANES;
-      Vector total = load_part(parts + i, count);
-      for (int64_t index = 1; index < call_.parts; ++index) total += load_part(parts + index * numbers + i, count);
-      store_part(to + i, total, count);
-    }
-  }
-
   // One part of all pixels.
   void add_panel(const Panel& panel, int64_t index) const {
     int64_t numbers = entries_ * shape_.filters;
@@ -248,6 +231,7 @@ void convolution_weights(Pool& pool, const ConvolutionWeights& call) {
     for (int64_t i = 0; call.dbias && i < shape.filters; ++i) call.dbias[i] = 0;
     return;
   }
+  if (is_depthwise(shape)) return depthwise_weights(pool, call);
   Weights(call).run(pool);
 }
 

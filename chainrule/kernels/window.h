@@ -2,6 +2,7 @@
 #pragma once
 #include "convolution.h"
 #include "parallel.h"
+#include "vector.h"
 
 namespace chainrule::CHAINRULE_ISA {
 
@@ -61,6 +62,24 @@ template <class Body>
 static inline void run_tasks(Pool& pool, int64_t tasks, bool shared, const Body& body) {
   if (shared && pool.threads() > 1 && tasks > 1) return parallel(pool, tasks, body);
   for (int64_t index = 0; index < tasks; ++index) body(index);
+}
+
+// The gradients of a kernel of so many entries and of the bias: the sums of those of all parts, one after another.
+static inline void add_parts(Pool& pool, const ConvolutionWeights& call, int64_t entries) {
+  if (call.parts == 1) return;
+  auto add = [&](const float* parts, int64_t numbers, Range some, float* to) {
+    for (int64_t i = some.begin; i < some.end; i += LANES) {
+      int64_t count = some.end - i < LANES ? some.end - i : LANES;
+      Vector total = load_part(parts + i, count);
+      for (int64_t index = 1; index < call.parts; ++index) total += load_part(parts + index * numbers + i, count);
+      store_part(to + i, total, count);
+    }
+  };
+  int64_t chunks = entries / 16384 + 1, filters = call.shape.filters;
+  run_tasks(pool, chunks, entries * call.parts > 100'000, [&](int64_t index) {
+    add(call.scratch, entries, part(entries, chunks, index, LANES), call.dkernel);
+  });
+  if (call.dbias) add(call.scratch + call.parts * entries, filters, {0, filters}, call.dbias);
 }
 
 static inline int64_t greatest_divisor(int64_t a, int64_t b) { return b ? greatest_divisor(b, a % b) : a; }

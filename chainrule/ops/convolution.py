@@ -10,13 +10,15 @@ import jax.numpy as jnp
 
 from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
-from chainrule.kernels import convolution as convolution_kernels
 from chainrule.kernels import convolution_twin as twin
+from chainrule.kernels.convolution import convolution_forward, convolution_input, finish
 from chainrule.kernels.convolution_twin import Windows
+from chainrule.kernels.dense import ACTIVATIONS
 from chainrule.ops.pooling import one_for_each_axis
 
 
-def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1) -> jax.Array:
+def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1, *, bias=None,
+             activation: str = "linear") -> jax.Array:
     """The sum of the entries under each window, weighted by a kernel that is the same everywhere.
 
         y[n, i, j, f] = sum over a, b, c of x[n, i * strides[0] + a * dilation[0], j * strides[1] + b * dilation[1], c]
@@ -38,6 +40,8 @@ def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1)
             number of zeros at both ends of each axis: `[(1, 1), (0, 2)]`.
         dilation: how far apart the entries of one window are, likewise.
         groups: into how many parts the channels are divided; each part of the filters sees one part of the channels.
+        bias: `(filters,)`, added to the sums.
+        activation: what is applied to them then, one of `ACTIVATIONS`.
 
     Raises:
         ShapeError: there is not even one window along some axis, or the channels do not fit the kernel.
@@ -61,10 +65,11 @@ def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1)
         of_groups = f" in {groups} groups" if groups > 1 else ""
         raise ShapeError(f"convolve: a kernel of shape {format_shape(kernel.shape)} is for {inputs * groups} channels"
                          f"{of_groups}; the input of shape {format_shape(x.shape)} has {channels}.")
-    return _convolve(x, kernel, windows, int(groups))
+    return _convolve(x, kernel, _of_type(bias, x), windows, int(groups), _checked(activation, "convolve"))
 
 
-def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_padding=None, dilation=1) -> jax.Array:
+def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_padding=None, dilation=1, *, bias=None,
+                        activation: str = "linear") -> jax.Array:
     """The transpose of a convolution: each entry of the input adds the kernel, times itself, to a window of the output.
 
         y[n, i * strides[0] + a * dilation[0], j * strides[1] + b * dilation[1], f]
@@ -85,6 +90,7 @@ def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_pad
         padding: `"valid"` keeps all windows whole; `"same"` cuts the edges off.
         output_padding: places added at the far end, likewise, fewer than the strides.
         dilation: how far apart the entries of one window are, likewise.
+        bias, activation: as for `convolve`.
 
     Raises:
         ShapeError: the output would be empty, or the channels do not fit the kernel.
@@ -106,11 +112,12 @@ def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_pad
         raise ShapeError(f"convolve_transposed: a kernel of shape {format_shape(kernel.shape)} (window, filters, "
                          f"channels) is for {kernel.shape[-1]} channels; the input of shape {format_shape(x.shape)} "
                          f"has {x.shape[-1]}.")
-    image = jax.ShapeDtypeStruct((x.shape[0], *places, kernel.shape[-2]), x.dtype)
-    return jax.linear_transpose(lambda image: _convolve(image, kernel, windows, 1), image)(x)[0]
+    activation = _checked(activation, "convolve_transposed")
+    return _convolve_transposed(x, kernel, _of_type(bias, x), windows, places, activation)
 
 
-def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax.Array:
+def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1, *, bias=None,
+                       activation: str = "linear") -> jax.Array:
     """A convolution of each channel by itself, with one or several kernels of its own.
 
         y[n, i, j, c * multiplier + m] = sum over a, b of
@@ -122,7 +129,7 @@ def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax
     Args:
         x: the images (sequences, volumes).
         kernel: the weights of one window, for each channel.
-        strides, padding, dilation: as for `convolve`.
+        strides, padding, dilation, bias, activation: as for `convolve`.
 
     Reference: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions (2017).
 
@@ -140,7 +147,8 @@ def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax
         raise ShapeError(f"convolve_depthwise: a kernel of shape {format_shape(kernel.shape)} (window, channels, "
                          f"multiplier) is for {channels} channels; the input of shape {format_shape(x.shape)} has "
                          f"{x.shape[-1]}.")
-    return _convolve(x, kernel.reshape(*kernel.shape[:-2], 1, channels * multiplier), windows, channels)
+    kernel = kernel.reshape(*kernel.shape[:-2], 1, channels * multiplier)
+    return _convolve(x, kernel, _of_type(bias, x), windows, channels, _checked(activation, "convolve_depthwise"))
 
 
 def convolve2d(image, kernel, strides=1, padding="valid", dilation=1) -> jax.Array:
@@ -188,9 +196,9 @@ def convolve2d(image, kernel, strides=1, padding="valid", dilation=1) -> jax.Arr
     windows = find_windows(images.shape[1:-1], kernel.shape[:2], strides, padding, dilation, "convolve2d")
     if kernel.ndim == 2:
         each = jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, channels))
-        y = _convolve(images, each, windows, groups=channels)
+        y = _convolve(images, each, None, windows, channels, "linear")
     else:
-        y = _convolve(images, kernel if kernel.ndim == 4 else kernel[..., None], windows, groups=1)
+        y = _convolve(images, kernel if kernel.ndim == 4 else kernel[..., None], None, windows, 1, "linear")
     y = y[..., 0] if image.ndim == 2 or kernel.ndim == 3 else y
     return y if image.ndim == 4 else y[0]
 
@@ -321,11 +329,52 @@ def _check_ranks(x, kernel, owner: str) -> None:
                          f"{x.ndim - 2} for the window and two for channels; got {format_shape(kernel.shape)}.")
 
 
-@functools.partial(jax.jit, static_argnames=("windows", "groups"))
-def _convolve(x, kernel, windows: Windows, groups: int) -> jax.Array:
+def _of_type(bias, x):
+    """The bias in the type of the images."""
+    return None if bias is None else jnp.asarray(bias).astype(x.dtype)
+
+
+def _checked(activation: str, owner: str) -> str:
+    if activation not in ACTIVATIONS:
+        raise SettingError(f"{owner}: `activation` must be one of {', '.join(map(repr, ACTIVATIONS))}; got "
+                           f"{activation!r}.")
+    return activation
+
+
+# Both are compiled once for each shape also where nothing around them is.
+@functools.partial(jax.jit, static_argnames=("windows", "groups", "activation"))
+def _convolve(x, kernel, bias, windows: Windows, groups: int, activation: str) -> jax.Array:
     """The convolution itself, for settings that fit."""
-    if not _has_kernel(x, kernel):
-        return twin.convolve(x, kernel, windows, groups)
-    x, kernel, windows = _as_images(x, kernel, windows)
-    y, = convolution_kernels.convolution_forward(x, kernel, windows=windows, groups=groups, activation="linear")
-    return y
+    biases = [] if bias is None else [bias]
+    if not _has_kernel(x):
+        return finish(twin.convolve(x, kernel, windows, groups), *biases, activation=activation)
+    if groups > 1 and kernel.shape[-2] == 1:  # each channel as often as there are filters for it
+        x, groups = jnp.repeat(x, kernel.shape[-1] // groups, -1), kernel.shape[-1]
+    images, bank, wide = _as_images(x, kernel, windows)
+    y, = convolution_forward(images, bank, *biases, windows=wide, groups=groups, activation=activation)
+    return y if x.ndim == 4 else y[:, 0]
+
+
+@functools.partial(jax.jit, static_argnames=("windows", "places", "activation"))
+def _convolve_transposed(x, kernel, bias, windows: Windows, places: tuple[int, ...], activation: str) -> jax.Array:
+    """The transposed convolution, to images of so many places."""
+    biases = [] if bias is None else [bias]
+    if not _has_kernel(x):
+        return finish(twin.convolve_transposed(x, kernel, windows, 1, places), *biases, activation=activation)
+    images, bank, wide = _as_images(x, kernel, windows)
+    y, = convolution_input(images, bank, *biases, windows=wide, groups=1, activation=activation,
+                           places=places if x.ndim == 4 else (1, *places))
+    return y if x.ndim == 4 else y[:, 0]
+
+
+def _has_kernel(x) -> bool:
+    """Whether a kernel serves, and may be used: for sequences and images of float32."""
+    return kernels.active() and x.ndim < 5 and x.dtype == "float32"
+
+
+def _as_images(x, kernel, windows: Windows):
+    """Sequences as images of one row."""
+    if x.ndim == 4:
+        return x, kernel, windows
+    return x[:, None], kernel[None], Windows((1, *windows.counts), (1, *windows.strides), (1, *windows.dilation),
+                                             ((0, 0), *windows.padding))

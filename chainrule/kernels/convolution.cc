@@ -103,11 +103,11 @@ static void correlate(const Correlation& all, Range rows, Range columns, const f
       int64_t high = row_run.windows.end - row_run.windows.begin, wide = run.windows.end - run.windows.begin;
       bool along_row = wide >= high || wide >= TILE_PIXELS / 2;
       int64_t lines = along_row ? high : wide, length = along_row ? wide : high;
-      int64_t tiles = (length + TILE_PIXELS - 1) / TILE_PIXELS;
+      int64_t tiles = (length + TILE_PIXELS - 1) / TILE_PIXELS, least = length / tiles, longer = length % tiles;
       for (int64_t line = 0; line < lines; ++line)
-        for (int64_t index = 0; index < tiles; ++index) {
-          Range pixels = part(length, tiles, index);
-          int64_t i = t + (along_row ? line : pixels.begin), j = u + (along_row ? pixels.begin : line);
+        for (int64_t index = 0, begin = 0; index < tiles; ++index) {
+          int64_t pixels = least + (index < longer);
+          int64_t i = t + (along_row ? line : begin), j = u + (along_row ? begin : line);
           int64_t row = i * all.rows.step + all.rows.first + row_run.taps.begin * all.rows.spacing;
           int64_t column = j * all.columns.step + all.columns.first + run.taps.begin * all.columns.spacing;
           // Nothing is read where no tap sees anything: there the place may lie outside.
@@ -117,7 +117,8 @@ static void correlate(const Correlation& all, Range rows, Range columns, const f
                     to + (all.rows.to_first + i * all.rows.to_step) * to_length +
                         (all.columns.to_first + j * all.columns.to_step) * all.filters,
                     along_row ? all.columns.to_step * all.filters : all.rows.to_step * to_length, filters};
-          compute_tile_of<TILE_PIXELS>(pixels.end - pixels.begin, tile, spans, finish);
+          compute_tile_of<TILE_PIXELS>(pixels, tile, spans, finish);
+          begin += pixels;
         }
       u = run.windows.end;
     }

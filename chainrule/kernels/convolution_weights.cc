@@ -166,25 +166,23 @@ class Weights {
   }
 
   void add_block(const Block& block, const Panel& panel, const float* packed, float* to) const {
-    int64_t last = shape_.window[1] - 1;
-    Range common{columns_.seen_by(0, block.columns).begin, columns_.seen_by(last, block.columns).end};
-    bool clipped = common.begin > block.columns.begin || common.end < block.columns.end;
-    // The taps of a row lie side by side. All are taken together in the pixels in which all see something, unless each
-    // has channels enough to fill a tile.
-    bool joined = shape_.dilation[1] == 1 && shape_.groups == 1 && common.begin < common.end &&
-                  (!clipped || inputs_ < TILE_ENTRIES / 2);
+    // The taps of a row lie side by side, and are taken together where the same ones see something; unless there are
+    // borders, and channels enough to fill a tile with one tap.
+    Run run = run_from(columns_, block.columns.begin, block.columns.end);
+    bool whole = run.windows.end == block.columns.end && run.taps.end - run.taps.begin == columns_.taps;
+    bool joined = shape_.dilation[1] == 1 && shape_.groups == 1 && (whole || inputs_ < TILE_ENTRIES);
     for (int64_t a = 0; a < shape_.window[0]; ++a) {
       Range rows = rows_.seen_by(a, block.rows);
       if (rows.begin >= rows.end) continue;
-      if (joined) add_span(block, panel, rows, common, a, 0, shape_.window[1] * inputs_, packed, to);
-      for (int64_t b = 0; b <= last && (clipped || !joined); ++b) {
-        Range own = columns_.seen_by(b, block.columns);
-        if (joined) {
-          add_span(block, panel, rows, {own.begin, common.begin}, a, b, inputs_, packed, to);
-          add_span(block, panel, rows, {common.end, own.end}, a, b, inputs_, packed, to);
-        } else {
-          add_span(block, panel, rows, own, a, b, inputs_, packed, to);
+      if (joined) {
+        for (int64_t u = block.columns.begin; u < block.columns.end; u = run.windows.end) {
+          run = run_from(columns_, u, block.columns.end);
+          int64_t entries = (run.taps.end - run.taps.begin) * inputs_;
+          add_span(block, panel, rows, run.windows, a, run.taps.begin, entries, packed, to);
         }
+      } else {
+        for (int64_t b = 0; b < shape_.window[1]; ++b)
+          add_span(block, panel, rows, columns_.seen_by(b, block.columns), a, b, inputs_, packed, to);
       }
     }
   }
@@ -205,11 +203,12 @@ class Weights {
                   (block.rows.end - block.rows.begin) * row_packed, row_packed};
     int64_t tiles = (entries + TILE_ENTRIES - 1) / TILE_ENTRIES, first = (a * shape_.window[1] + b) * inputs_;
     const float* start = pixels.x;
-    for (int64_t index = 0; index < tiles; ++index) {
-      Range some = part(entries, tiles, index);
-      pixels.x = start + some.begin;
-      add_tile_of<TILE_ENTRIES>(some.end - some.begin, pixels, to + (first + some.begin) * shape_.filters,
-                                shape_.filters, panel.filters);
+    int64_t least = entries / tiles, longer = entries % tiles;
+    for (int64_t index = 0, begin = 0; index < tiles; ++index) {
+      int64_t some = least + (index < longer);
+      pixels.x = start + begin;
+      add_tile_of<TILE_ENTRIES>(some, pixels, to + (first + begin) * shape_.filters, shape_.filters, panel.filters);
+      begin += some;
     }
   }
 

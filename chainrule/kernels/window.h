@@ -44,12 +44,18 @@ struct Run {
 
 static inline Run run_from(const Axis& axis, int64_t t, int64_t end) {
   Range taps = axis.seeing(t);
-  int64_t next = t + 1;
-  for (; next < end; ++next) {
-    Range others = axis.seeing(next);
-    if (others.begin != taps.begin || others.end != taps.end) break;
+  int64_t next = end;
+  if (taps.begin > 0) {  // the tap before them comes to see something
+    int64_t change = ceil_divided(-axis.first - (taps.begin - 1) * axis.spacing, axis.step);
+    if (change < next) next = change;
   }
-  return {{t, next}, taps};
+  if (taps.begin < taps.end) {  // the last of them ceases to
+    int64_t change = floor_divided(axis.size - 1 - axis.first - (taps.end - 1) * axis.spacing, axis.step) + 1;
+    if (change < next) next = change;
+  } else if (taps.end < axis.taps) {  // between two taps, or past the end
+    next = t + 1;
+  }
+  return {{t, next > t ? next : t + 1}, taps};
 }
 
 // The windows of a convolution along one axis.

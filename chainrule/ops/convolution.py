@@ -41,10 +41,11 @@ def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1,
         dilation: how far apart the entries of one window are, likewise.
         groups: into how many parts the channels are divided; each part of the filters sees one part of the channels.
         bias: `(filters,)`, added to the sums.
-        activation: what is applied to them then, one of `ACTIVATIONS`.
+        activation: what is applied to them then: `"linear"`, `"relu"`, `"tanh"`, `"sigmoid"` or `"elu"`.
 
     Raises:
         ShapeError: there is not even one window along some axis, or the channels do not fit the kernel.
+        SettingError: a setting is not what it should be.
 
     Reference: LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998).
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from chainrule import ops
+from chainrule import kernels, ops
 from chainrule.errors import SettingError, ShapeError
 from chainrule.kernels import convolution_twin
 from chainrule.ops import convolution
@@ -247,6 +247,26 @@ def test_some_images_at_a_time_it_is_the_same(monkeypatch, images, at_once):
     assert ("scan" in str(jax.make_jaxpr(lambda *arrays: energy(*arrays))(x, kernel))) == (images > at_once)
     jax.tree.map(lambda ours, theirs: close(ours, theirs, 1e-3),
                  jax.jit(jax.value_and_grad(lambda *arrays: energy(*arrays), (0, 1)))(x, kernel), whole)
+
+
+@pytest.mark.parametrize("name", ["plain", "depthwise", "sequence", "transposed", "volume"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "elu"])
+def test_bias_and_activation_are_those_applied_afterwards(name, activation):
+    function = {"depthwise": ops.convolve_depthwise, "transposed": ops.convolve_transposed}.get(name, ops.convolve)
+    x, kernel = (numbers(*shape) for shape in FUNCTIONS[name][1:])
+    plain = function(x, kernel, 2)
+    bias = numbers(plain.shape[-1])
+    afterwards = {"linear": lambda z: z, "relu": jax.nn.relu, "elu": jax.nn.elu}[activation](plain + bias)
+    close(function(x, kernel, 2, bias=bias, activation=activation), afterwards, 1e-5)
+    with kernels.allowed(False):
+        close(function(x, kernel, 2, bias=bias, activation=activation), afterwards, 1e-5)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(SettingError) as caught:
+        ops.convolve(numbers(1, 5, 2), numbers(3, 2, 4), activation="softmax")
+    assert str(caught.value) == ("convolve: `activation` must be one of 'linear', 'relu', 'tanh', 'sigmoid', 'elu'; got "
+                                 "'softmax'.")
 
 
 def test_an_empty_batch_gives_an_empty_batch():

@@ -265,8 +265,8 @@ def test_bias_and_activation_are_those_applied_afterwards(name, activation):
 def test_an_unknown_activation_is_refused():
     with pytest.raises(SettingError) as caught:
         ops.convolve(numbers(1, 5, 2), numbers(3, 2, 4), activation="softmax")
-    assert str(caught.value) == ("convolve: `activation` must be one of 'linear', 'relu', 'tanh', 'sigmoid', 'elu'; got "
-                                 "'softmax'.")
+    assert str(caught.value) == (
+        "convolve: `activation` must be one of 'linear', 'relu', 'tanh', 'sigmoid', 'elu'; got 'softmax'.")
 
 
 def test_an_empty_batch_gives_an_empty_batch():

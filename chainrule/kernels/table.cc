@@ -6,6 +6,7 @@
 namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
-const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward};
+const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward,
+                     convolution_forward, convolution_input, convolution_weights};
 
 }  // namespace chainrule::CHAINRULE_ISA

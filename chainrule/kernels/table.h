@@ -1,5 +1,6 @@
 // The kernels of one instruction set, by name; and the set that this machine runs.
 #pragma once
+#include "convolution.h"
 #include "dense.h"
 
 namespace chainrule {
@@ -8,6 +9,9 @@ struct Table {
   const char* name;
   void (*dense_forward)(Pool&, const DenseForward&);
   void (*dense_backward)(Pool&, const DenseBackward&);
+  void (*convolution_forward)(Pool&, const ConvolutionForward&);
+  void (*convolution_input)(Pool&, const ConvolutionInput&);
+  void (*convolution_weights)(Pool&, const ConvolutionWeights&);
 };
 
 // The table of the widest instruction set that this machine has, or of one that a test has chosen.

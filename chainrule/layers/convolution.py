@@ -3,6 +3,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import prepare_activation
 from chainrule.layers.base import Layer
@@ -17,6 +18,8 @@ from chainrule.ops.convolution import (
 )
 from chainrule.ops.pooling import one_for_each_axis
 
+# The activations that a kernel applies itself. A sigmoid stays apart: losses read what entered it.
+_WITHIN = ("relu", "tanh", "elu")
 _PLACES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
 
 
@@ -76,8 +79,15 @@ class _Windowed(Layer):
         if self.use_bias:
             self.bias = self._add_kernel((outputs,), "bias")
 
-    def _finished(self, y):
-        return self._activate(y + self.bias if self.use_bias else y)
+    def _ended(self, function, x, *settings):
+        """A function of `ops.convolution`, then the bias and the activation: in one, where a kernel does it in one."""
+        bias = self.bias if self.use_bias else None
+        if not (kernels.active() and x.dtype == "float32"):
+            y = function(x, *settings)
+            return self._activate(y if bias is None else y + bias)
+        if self.activation in _WITHIN:
+            return function(x, *settings, bias=bias, activation=self.activation)
+        return self._activate(function(x, *settings, bias=bias))
 
 
 class _Convolution(_Windowed):
@@ -117,8 +127,7 @@ class _Convolution(_Windowed):
         self._add_bias(self.filters)
 
     def call(self, x):
-        return self._finished(
-            convolve(x, self.kernel, self.strides, self.padding, self.dilation_rate, self.groups))
+        return self._ended(convolve, x, self.kernel, self.strides, self.padding, self.dilation_rate, self.groups)
 
 
 class _TransposedConvolution(_Windowed):
@@ -150,8 +159,8 @@ class _TransposedConvolution(_Windowed):
         self._add_bias(self.filters)
 
     def call(self, x):
-        return self._finished(convolve_transposed(
-            x, self.kernel, self.strides, self.padding, self.output_padding, self.dilation_rate))
+        return self._ended(convolve_transposed, x, self.kernel, self.strides, self.padding, self.output_padding,
+                           self.dilation_rate)
 
     def _check_places(self, places, owner: str) -> None:
         find_transposed_windows(places, self.kernel_size, self.strides, self.padding, self.output_padding,
@@ -186,7 +195,7 @@ class _DepthwiseConvolution(_Windowed):
         self._add_bias(channels * self.depth_multiplier)
 
     def call(self, x):
-        return self._finished(convolve_depthwise(x, self.kernel, self.strides, self.padding, self.dilation_rate))
+        return self._ended(convolve_depthwise, x, self.kernel, self.strides, self.padding, self.dilation_rate)
 
 
 class _SeparableConvolution(_Windowed):
@@ -225,7 +234,7 @@ class _SeparableConvolution(_Windowed):
 
     def call(self, x):
         y = convolve_depthwise(x, self.depthwise_kernel, self.strides, self.padding, self.dilation_rate)
-        return self._finished(convolve(y, self.pointwise_kernel))
+        return self._ended(convolve, y, self.pointwise_kernel)
 
 
 class Conv1D(_Convolution):

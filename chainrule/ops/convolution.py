@@ -1,29 +1,24 @@
 """Convolution in 1 to 3 dimensions, channels last.
 
-On a CPU a convolution is a product of two matrices: the entries under each window as a row, times the kernel. With
-both gradients, 3 x 3 windows on (128, 26, 26, 32) to 64 channels take 0.05 s so, on two cores; inside a loop, as in
-training, `lax.conv_general_dilated` takes 2. The gradients are products again, found by differentiating the forward
-pass; written by hand they were no faster. Other devices have convolutions of their own, and use them.
+On a CPU, sequences and images of float32 are left to the kernels, where those are built; all else to their twin.
 """
 import functools
-import itertools
-import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
+from chainrule.kernels import convolution_twin as twin
+from chainrule.kernels.convolution import convolution_forward, convolution_input, finish
+from chainrule.kernels.convolution_twin import Windows
+from chainrule.kernels.dense import ACTIVATIONS
 from chainrule.ops.pooling import one_for_each_axis
 
-# How much the entries under all windows may take up at once: of several images, what stays in the cache (a third faster
-# than all of a large batch together); of one image, what is still little beside the memory.
-_CACHED_BYTES, _MOST_BYTES = 6 * 2**20, 128 * 2**20
 
-
-def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1) -> jax.Array:
+def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1, *, bias=None,
+             activation: str = "linear") -> jax.Array:
     """The sum of the entries under each window, weighted by a kernel that is the same everywhere.
 
         y[n, i, j, f] = sum over a, b, c of x[n, i * strides[0] + a * dilation[0], j * strides[1] + b * dilation[1], c]
@@ -45,9 +40,12 @@ def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1)
             number of zeros at both ends of each axis: `[(1, 1), (0, 2)]`.
         dilation: how far apart the entries of one window are, likewise.
         groups: into how many parts the channels are divided; each part of the filters sees one part of the channels.
+        bias: `(filters,)`, added to the sums.
+        activation: what is applied to them then: `"linear"`, `"relu"`, `"tanh"`, `"sigmoid"` or `"elu"`.
 
     Raises:
         ShapeError: there is not even one window along some axis, or the channels do not fit the kernel.
+        SettingError: a setting is not what it should be.
 
     Reference: LeCun et al., Gradient-Based Learning Applied to Document Recognition (1998).
 
@@ -68,10 +66,11 @@ def convolve(x, kernel, strides=1, padding="valid", dilation=1, groups: int = 1)
         of_groups = f" in {groups} groups" if groups > 1 else ""
         raise ShapeError(f"convolve: a kernel of shape {format_shape(kernel.shape)} is for {inputs * groups} channels"
                          f"{of_groups}; the input of shape {format_shape(x.shape)} has {channels}.")
-    return _convolve(x, kernel, windows, int(groups))
+    return _convolve(x, kernel, _of_type(bias, x), windows, int(groups), _checked(activation, "convolve"))
 
 
-def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_padding=None, dilation=1) -> jax.Array:
+def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_padding=None, dilation=1, *, bias=None,
+                        activation: str = "linear") -> jax.Array:
     """The transpose of a convolution: each entry of the input adds the kernel, times itself, to a window of the output.
 
         y[n, i * strides[0] + a * dilation[0], j * strides[1] + b * dilation[1], f]
@@ -92,6 +91,7 @@ def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_pad
         padding: `"valid"` keeps all windows whole; `"same"` cuts the edges off.
         output_padding: places added at the far end, likewise, fewer than the strides.
         dilation: how far apart the entries of one window are, likewise.
+        bias, activation: as for `convolve`.
 
     Raises:
         ShapeError: the output would be empty, or the channels do not fit the kernel.
@@ -113,11 +113,12 @@ def convolve_transposed(x, kernel, strides=1, padding: str = "valid", output_pad
         raise ShapeError(f"convolve_transposed: a kernel of shape {format_shape(kernel.shape)} (window, filters, "
                          f"channels) is for {kernel.shape[-1]} channels; the input of shape {format_shape(x.shape)} "
                          f"has {x.shape[-1]}.")
-    image = jax.ShapeDtypeStruct((x.shape[0], *places, kernel.shape[-2]), x.dtype)
-    return jax.linear_transpose(lambda image: _convolve(image, kernel, windows, 1), image)(x)[0]
+    activation = _checked(activation, "convolve_transposed")
+    return _convolve_transposed(x, kernel, _of_type(bias, x), windows, places, activation)
 
 
-def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax.Array:
+def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1, *, bias=None,
+                       activation: str = "linear") -> jax.Array:
     """A convolution of each channel by itself, with one or several kernels of its own.
 
         y[n, i, j, c * multiplier + m] = sum over a, b of
@@ -129,7 +130,7 @@ def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax
     Args:
         x: the images (sequences, volumes).
         kernel: the weights of one window, for each channel.
-        strides, padding, dilation: as for `convolve`.
+        strides, padding, dilation, bias, activation: as for `convolve`.
 
     Reference: Chollet, Xception: Deep Learning with Depthwise Separable Convolutions (2017).
 
@@ -147,7 +148,8 @@ def convolve_depthwise(x, kernel, strides=1, padding="valid", dilation=1) -> jax
         raise ShapeError(f"convolve_depthwise: a kernel of shape {format_shape(kernel.shape)} (window, channels, "
                          f"multiplier) is for {channels} channels; the input of shape {format_shape(x.shape)} has "
                          f"{x.shape[-1]}.")
-    return _convolve(x, kernel.reshape(*kernel.shape[:-2], 1, channels * multiplier), windows, channels)
+    kernel = kernel.reshape(*kernel.shape[:-2], 1, channels * multiplier)
+    return _convolve(x, kernel, _of_type(bias, x), windows, channels, _checked(activation, "convolve_depthwise"))
 
 
 def convolve2d(image, kernel, strides=1, padding="valid", dilation=1) -> jax.Array:
@@ -195,27 +197,11 @@ def convolve2d(image, kernel, strides=1, padding="valid", dilation=1) -> jax.Arr
     windows = find_windows(images.shape[1:-1], kernel.shape[:2], strides, padding, dilation, "convolve2d")
     if kernel.ndim == 2:
         each = jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, channels))
-        y = _convolve(images, each, windows, groups=channels)
+        y = _convolve(images, each, None, windows, channels, "linear")
     else:
-        y = _convolve(images, kernel if kernel.ndim == 4 else kernel[..., None], windows, groups=1)
+        y = _convolve(images, kernel if kernel.ndim == 4 else kernel[..., None], None, windows, 1, "linear")
     y = y[..., 0] if image.ndim == 2 or kernel.ndim == 3 else y
     return y if image.ndim == 4 else y[0]
-
-
-class Windows(NamedTuple):
-    """Where the windows of a convolution lie; a number, or a pair of them, for each axis of places.
-
-    Attributes:
-        counts: how many windows there are; `None` where the axis is open.
-        strides: how far apart they are.
-        dilation: how far apart the entries of one window are.
-        padding: the zeros before the first and after the last place; fewer than none cut places off.
-    """
-
-    counts: tuple[int | None, ...]
-    strides: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
 
 
 def find_windows(places, lengths, strides, padding, dilation, owner: str) -> Windows:
@@ -344,89 +330,52 @@ def _check_ranks(x, kernel, owner: str) -> None:
                          f"{x.ndim - 2} for the window and two for channels; got {format_shape(kernel.shape)}.")
 
 
-@functools.partial(jax.jit, static_argnames=("windows", "groups"))
-def _convolve(x, kernel, windows: Windows, groups: int) -> jax.Array:
-    """The convolution itself, for settings that fit; compiled once for each shape also where nothing around it is."""
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pair, 0) for pair in windows.padding), (0, 0, 0)])
-    is_depthwise = groups > 1 and kernel.shape[-2] == 1
-    ways = {"cpu": _depthwise if is_depthwise else _by_products, "default": _by_device}
-    return lax.platform_dependent(x, kernel, **{
-        platform: functools.partial(way, windows=windows, groups=groups) for platform, way in ways.items()})
+def _of_type(bias, x):
+    """The bias in the type of the images."""
+    return None if bias is None else jnp.asarray(bias).astype(x.dtype)
 
 
-def _by_device(x, kernel, windows: Windows, groups: int):
-    """What the device brings for it."""
-    letters = "DHW"[-len(windows.strides):]
-    return lax.conv_general_dilated(x, kernel, windows.strides, "VALID", rhs_dilation=windows.dilation,
-                                    dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
-                                    feature_group_count=groups)
+def _checked(activation: str, owner: str) -> str:
+    if activation not in ACTIVATIONS:
+        raise SettingError(f"{owner}: `activation` must be one of {', '.join(map(repr, ACTIVATIONS))}; got "
+                           f"{activation!r}.")
+    return activation
 
 
-def _by_products(x, kernel, windows: Windows, groups: int):
-    """Products of the entries under each window with the kernel, for as many images at once as fit into the cache."""
-    images, channels = x.shape[0], x.shape[-1]
-    bytes_each = math.prod(kernel.shape[:-2]) * math.prod(windows.counts) * channels * x.dtype.itemsize
-    # The entries, many times the input, are not kept for the gradients: they are taken anew.
-    product = jax.checkpoint(functools.partial(_product, kernel=kernel, windows=windows, groups=groups))
-    if images * bytes_each <= _CACHED_BYTES or images <= 1:
-        return product(x)
-    together = 2 ** int(math.log2(max(1, _CACHED_BYTES // bytes_each)))  # batches are mostly multiples of a power of 2
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, -images % together, 0), *[(0, 0, 0)] * (x.ndim - 1)])
-    y = lax.map(product, x.reshape(-1, together, *x.shape[1:]))
-    return y.reshape(-1, *y.shape[2:])[:images]
+# Both are compiled once for each shape also where nothing around them is.
+@functools.partial(jax.jit, static_argnames=("windows", "groups", "activation"))
+def _convolve(x, kernel, bias, windows: Windows, groups: int, activation: str) -> jax.Array:
+    """The convolution itself, for settings that fit."""
+    biases = [] if bias is None else [bias]
+    if not _has_kernel(x):
+        return finish(twin.convolve(x, kernel, windows, groups), *biases, activation=activation)
+    if groups > 1 and kernel.shape[-2] == 1:  # each channel as often as there are filters for it
+        x, groups = jnp.repeat(x, kernel.shape[-1] // groups, -1), kernel.shape[-1]
+    images, bank, wide = _as_images(x, kernel, windows)
+    y, = convolution_forward(images, bank, *biases, windows=wide, groups=groups, activation=activation)
+    return y if x.ndim == 4 else y[:, 0]
 
 
-def _product(x, kernel, windows: Windows, groups: int):
-    """One product, or, where even that would take up too much, several for parts of the window."""
-    inputs, filters = kernel.shape[-2:]
-    places = list(_places(kernel))
-    kernel = kernel.reshape(len(places), inputs, filters)
-    rows = x.shape[0] * math.prod(windows.counts)
-    together = max(1, _MOST_BYTES // max(1, rows * x.shape[-1] * x.dtype.itemsize))
-    y = 0
-    for first in range(0, len(places), together):
-        entries = [_entries(x, place, windows).reshape(rows, groups, inputs)
-                   for place in places[first : first + together]]
-        patches, part = jnp.concatenate(entries, -1), kernel[first : first + together]
-        length = len(entries) * inputs
-        if groups == 1:
-            y = y + patches.reshape(rows, length) @ part.reshape(length, filters)
-        else:
-            y = y + jnp.einsum("rgi,igf->rgf", patches, part.reshape(length, groups, filters // groups))
-    return y.reshape(x.shape[0], *windows.counts, filters)
+@functools.partial(jax.jit, static_argnames=("windows", "places", "activation"))
+def _convolve_transposed(x, kernel, bias, windows: Windows, places: tuple[int, ...], activation: str) -> jax.Array:
+    """The transposed convolution, to images of so many places."""
+    biases = [] if bias is None else [bias]
+    if not _has_kernel(x):
+        return finish(twin.convolve_transposed(x, kernel, windows, 1, places), *biases, activation=activation)
+    images, bank, wide = _as_images(x, kernel, windows)
+    y, = convolution_input(images, bank, *biases, windows=wide, groups=1, activation=activation,
+                           places=places if x.ndim == 4 else (1, *places))
+    return y if x.ndim == 4 else y[:, 0]
 
 
-def _depthwise(x, kernel, windows: Windows, groups: int):
-    """For each channel alone: entries times numbers, added up over the window."""
-    multiplier = kernel.shape[-1] // groups
-    if multiplier > 1:
-        x = jnp.broadcast_to(x[..., None], (*x.shape, multiplier)).reshape(*x.shape[:-1], kernel.shape[-1])
-    return _channel_by_channel(x, kernel, windows)
+def _has_kernel(x) -> bool:
+    """Whether a kernel serves, and may be used: for sequences and images of float32."""
+    return kernels.active() and x.ndim < 5 and x.dtype == "float32"
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _channel_by_channel(x, kernel, windows: Windows):
-    return sum(_entries(x, place, windows) * kernel[place] for place in _places(kernel))
-
-
-@_channel_by_channel.defjvp
-def _channel_by_channel_slope(windows: Windows, values, slopes):
-    (x, kernel), (x_slope, kernel_slope) = values, slopes
-    if max(windows.strides) > 1:
-        by_kernel = _channel_by_channel(x, kernel_slope, windows)
-    else:  # The same, in the order whose transpose is sums over whole arrays: 5 times faster than over parts of them.
-        by_kernel = sum(_entries(x * kernel_slope[place], place, windows) for place in _places(kernel))
-    return _channel_by_channel(x, kernel, windows), _channel_by_channel(x_slope, kernel, windows) + by_kernel
-
-
-def _places(kernel) -> Iterator[tuple[int, ...]]:
-    """The places of a window."""
-    return itertools.product(*map(range, kernel.shape[:-2]))
-
-
-def _entries(x, place: tuple[int, ...], windows: Windows):
-    """The entries at one place of each window."""
-    starts = [index * step for index, step in zip(place, windows.dilation, strict=True)]
-    stops = [start + (count - 1) * stride + 1
-             for start, count, stride in zip(starts, windows.counts, windows.strides, strict=True)]
-    return lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *windows.strides, 1))
+def _as_images(x, kernel, windows: Windows):
+    """Sequences as images of one row."""
+    if x.ndim == 4:
+        return x, kernel, windows
+    return x[:, None], kernel[None], Windows((1, *windows.counts), (1, *windows.strides), (1, *windows.dilation),
+                                             ((0, 0), *windows.padding))

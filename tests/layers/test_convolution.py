@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import ops
+from chainrule import kernels, ops
 from chainrule.errors import SettingError, ShapeError
 from chainrule.initializers import fans
 from chainrule.layers import (
@@ -202,3 +202,18 @@ def test_what_is_refused(make, error, message):
     with pytest.raises(error) as raised:
         make()
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "elu", "sigmoid"])
+@pytest.mark.parametrize("make, shape", [
+    (lambda **settings: Conv2D(5, 3, padding="same", **settings), (6, 7, 3)),
+    (lambda **settings: Conv1D(5, 3, padding="causal", use_bias=False, **settings), (6, 3)),
+    (lambda **settings: Conv2DTranspose(5, 3, 2, **settings), (6, 7, 3)),
+    (lambda **settings: DepthwiseConv2D(3, depth_multiplier=2, **settings), (6, 7, 3)),
+    (lambda **settings: SeparableConv2D(5, 3, **settings), (6, 7, 3))])
+def test_with_kernels_a_layer_computes_the_same_as_without(make, shape, activation):
+    model, _ = randomised(make(activation=activation), shape)
+    x = numbers(2, *shape)
+    with kernels.allowed(False):
+        without = np.asarray(model(x))
+    np.testing.assert_allclose(model(x), without, rtol=1e-4, atol=1e-5)

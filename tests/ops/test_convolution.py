@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from chainrule import ops
+from chainrule import kernels, ops
 from chainrule.errors import SettingError, ShapeError
+from chainrule.kernels import convolution_twin
 from chainrule.ops import convolution
 from chainrule.precision import precision
 from tests.conformance.samples import assert_gradient
@@ -205,7 +206,7 @@ def test_on_a_cpu_there_are_only_products_and_elsewhere_the_convolutions_of_the_
     function, x, kernel = case
     both = jax.jit(jax.value_and_grad(lambda x, kernel: jnp.square(function(x, kernel)).sum(), (0, 1)))
     text = lambda platform: both.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
-    assert "convolution" not in text("cpu")
+    assert "stablehlo.convolution" not in text("cpu")
     for platform in ("cuda", "tpu"):
         assert text(platform).count("stablehlo.convolution") == 3
         assert "dot_general" not in text(platform)
@@ -217,7 +218,7 @@ def test_on_a_cpu_there_are_only_products_and_elsewhere_the_convolutions_of_the_
 def test_the_device_would_compute_the_same(places, window, strides, dilation, groups):
     x, kernel = numbers(2, *places, 4), numbers(*window, 4 // groups, 8)
     windows = convolution.find_windows(places, window, strides, "valid", dilation, "")
-    theirs = convolution._by_device(x, kernel, windows, groups)
+    theirs = convolution_twin._by_device(x, kernel, windows, groups)
     close(ops.convolve(x, kernel, strides, "valid", dilation, groups), theirs)
 
 
@@ -225,12 +226,12 @@ def test_the_device_would_compute_the_same(places, window, strides, dilation, gr
 def test_in_parts_it_is_the_same(monkeypatch, groups):
     x, kernel = numbers(3, 7, 8, 4), numbers(3, 3, 4 // groups, 2)
     windows = convolution.find_windows((7, 8), (3, 3), 1, "valid", 1, "")
-    product = lambda x, kernel: convolution._by_products(x, kernel, windows, groups)
+    product = lambda x, kernel: convolution_twin._by_products(x, kernel, windows, groups)
     jaxpr = lambda: str(jax.make_jaxpr(lambda *arrays: product(*arrays))(x, kernel))
     at_once, row = product(x, kernel), 3 * 5 * 6 * 4 * 4  # the bytes of the entries at one place of all windows
     assert "scan" not in jaxpr()
     for most, parts in ((9 * row, 1), (9 * row - 1, 2), (2 * row, 5), (1, 9)):
-        monkeypatch.setattr(convolution, "_MOST_BYTES", most)
+        monkeypatch.setattr(convolution_twin, "_MOST_BYTES", most)
         close(product(x, kernel), at_once)
         assert jaxpr().count("dot_general") == parts
 
@@ -240,12 +241,32 @@ def test_in_parts_it_is_the_same(monkeypatch, groups):
 def test_some_images_at_a_time_it_is_the_same(monkeypatch, images, at_once):
     x, kernel = numbers(images, 7, 8, 4), numbers(3, 3, 4, 2)
     windows = convolution.find_windows((7, 8), (3, 3), 1, "valid", 1, "")
-    energy = lambda x, kernel: jnp.square(convolution._by_products(x, kernel, windows, 1)).sum()
+    energy = lambda x, kernel: jnp.square(convolution_twin._by_products(x, kernel, windows, 1)).sum()
     whole = jax.value_and_grad(energy, (0, 1))(x, kernel)
-    monkeypatch.setattr(convolution, "_CACHED_BYTES", at_once * 9 * 5 * 6 * 4 * 4)
+    monkeypatch.setattr(convolution_twin, "_CACHED_BYTES", at_once * 9 * 5 * 6 * 4 * 4)
     assert ("scan" in str(jax.make_jaxpr(lambda *arrays: energy(*arrays))(x, kernel))) == (images > at_once)
     jax.tree.map(lambda ours, theirs: close(ours, theirs, 1e-3),
                  jax.jit(jax.value_and_grad(lambda *arrays: energy(*arrays), (0, 1)))(x, kernel), whole)
+
+
+@pytest.mark.parametrize("name", ["plain", "depthwise", "sequence", "transposed", "volume"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "elu"])
+def test_bias_and_activation_are_those_applied_afterwards(name, activation):
+    function = {"depthwise": ops.convolve_depthwise, "transposed": ops.convolve_transposed}.get(name, ops.convolve)
+    x, kernel = (numbers(*shape) for shape in FUNCTIONS[name][1:])
+    plain = function(x, kernel, 2)
+    bias = numbers(plain.shape[-1])
+    afterwards = {"linear": lambda z: z, "relu": jax.nn.relu, "elu": jax.nn.elu}[activation](plain + bias)
+    close(function(x, kernel, 2, bias=bias, activation=activation), afterwards, 1e-5)
+    with kernels.allowed(False):
+        close(function(x, kernel, 2, bias=bias, activation=activation), afterwards, 1e-5)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(SettingError) as caught:
+        ops.convolve(numbers(1, 5, 2), numbers(3, 2, 4), activation="softmax")
+    assert str(caught.value) == (
+        "convolve: `activation` must be one of 'linear', 'relu', 'tanh', 'sigmoid', 'elu'; got 'softmax'.")
 
 
 def test_an_empty_batch_gives_an_empty_batch():

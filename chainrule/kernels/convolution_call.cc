@@ -1,0 +1,182 @@
+#include <cstdlib>
+
+#include "call.h"
+#include "convolution.h"
+
+namespace chainrule {
+namespace {
+
+using Numbers = ffi::Span<const int64_t>;
+
+// No setting is so large that a place computed from it could overflow.
+bool between(const Numbers& pair, int64_t lowest) {
+  for (int64_t number : pair)
+    if (number < lowest || number > (int64_t{1} << 30)) return false;
+  return pair.size() == 2;
+}
+
+// The settings of a call, checked, with the shapes of its arrays.
+template <class Image, class Kernel, class Output>
+ConvolutionShape shape_of(Shapes& shapes, const Image& x, const Kernel& kernel, const Output& y, Numbers strides,
+                          Numbers dilation, Numbers padding, int64_t groups, int64_t activation) {
+  shapes.require(between(strides, 1) && between(dilation, 1) && between(padding, -(int64_t{1} << 30)),
+                 "strides, dilation and padding of a convolution are pairs of numbers");
+  shapes.require(groups >= 1, "a convolution has at least one group");
+  shapes.require(activation >= 0 && activation < int64_t(Activation::count), "there is no such activation");
+  ConvolutionShape shape{};
+  if (shapes.failed()) return shape;
+  shape = {from_last(x, 3), from_last(x, 2), from_last(x, 1), from_last(x, 0), from_last(y, 2), from_last(y, 1),
+           from_last(kernel, 0), {from_last(kernel, 3), from_last(kernel, 2)}, {strides[0], strides[1]},
+           {dilation[0], dilation[1]}, {padding[0], padding[1]}, groups};
+  shapes.require(shape.images >= 0 && shape.window[0] > 0 && shape.window[1] > 0 && shape.rows >= 0,
+                 "a convolution takes images and kernels of four axes");
+  shapes.require(from_last(kernel, 1) * groups == shape.channels && shape.filters % groups == 0,
+                 "the channels of the images and of the kernel do not fit");
+  return shape;
+}
+
+int64_t rounded_up(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+
+// Calls `body(pool, member, scratch)` for each member, with room for `size` numbers. XLA has no allocator for the CPU that
+// a handler could ask, and a result of the call would be kept for its gradient; the C library gives what it was given
+// back the last time.
+template <class Body>
+ffi::Error with_scratch(const Shapes& shapes, ffi::ThreadPool threads, int64_t size, Body&& body) {
+  if (shapes.failed()) return shapes.error();
+  size = rounded_up(size, 16);
+  float* scratch = static_cast<float*>(std::aligned_alloc(64, (size * shapes.members() + 16) * sizeof(float)));
+  if (!scratch) return ffi::Error(ffi::ErrorCode::kResourceExhausted, "chainrule: there is no memory left.");
+  ffi::Error error = for_members(shapes, threads, [&](Pool& pool, int64_t member) {
+    body(pool, member, scratch + member * size);
+  });
+  std::free(scratch);
+  return error;
+}
+
+ffi::Error forward(ffi::ThreadPool threads, Floats x, Floats kernel,
+                   ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
+                   int64_t activation, FloatsOut y) {
+  Shapes shapes;
+  ConvolutionShape shape = shape_of(shapes, x, kernel, *y, strides, dilation, padding, groups, activation);
+  if (shapes.failed()) return shapes.error();
+  int64_t inputs = shape.channels / groups;
+  auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
+  auto kernel_of = shapes.array("kernel", kernel, {shape.window[0], shape.window[1], inputs, shape.filters});
+  Member<float> bias_of{nullptr, 0};
+  if (rest.size() > 0) {
+    auto bias = rest.get<Floats>(0);
+    if (bias.has_error()) return bias.error();
+    bias_of = shapes.array("bias", *bias, {shape.filters});
+  }
+  shapes.require(rest.size() < 2, "a convolution takes images, a kernel and at most a bias");
+  auto y_of = shapes.result("y", y, {shape.images, shape.rows, shape.columns, shape.filters});
+  int64_t size = shape.window[0] * shape.window[1] * shape.channels * rounded_up(shape.filters / groups, 32);
+  return with_scratch(shapes, threads, size, [&](Pool& pool, int64_t member, float* scratch) {
+    kernels().convolution_forward(pool, {shape, x_of.at(member), kernel_of.at(member), bias_of.at(member),
+                                         y_of.at(member), scratch, Activation(activation)});
+  });
+}
+
+ffi::Error input(ffi::ThreadPool threads, Floats dy, Floats kernel,
+                 ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
+                 int64_t activation, FloatsOut dx) {
+  Shapes shapes;
+  ConvolutionShape shape = shape_of(shapes, *dx, kernel, dy, strides, dilation, padding, groups, activation);
+  if (shapes.failed()) return shapes.error();
+  auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
+  auto kernel_of = shapes.array("kernel", kernel, {shape.window[0], shape.window[1], shape.channels / groups,
+                                                   shape.filters});
+  Member<float> bias_of{nullptr, 0};
+  if (rest.size() > 0) {
+    auto bias = rest.get<Floats>(0);
+    if (bias.has_error()) return bias.error();
+    bias_of = shapes.array("bias", *bias, {shape.channels});
+  }
+  shapes.require(rest.size() < 2, "a transposed convolution takes images, a kernel and at most a bias");
+  auto dx_of = shapes.result("dx", dx, {shape.images, shape.height, shape.width, shape.channels});
+  int64_t size = shape.window[0] * shape.window[1] * shape.filters * rounded_up(shape.channels / groups, 32);
+  return with_scratch(shapes, threads, size, [&](Pool& pool, int64_t member, float* scratch) {
+    kernels().convolution_input(pool, {shape, dy_of.at(member), kernel_of.at(member), bias_of.at(member),
+                                       dx_of.at(member), scratch, Activation(activation)});
+  });
+}
+
+// Enough parts that any number of threads has work, of enough pixels each. The same on every machine.
+int64_t parts_of(const ConvolutionShape& shape) {
+  bool depthwise = shape.groups == shape.filters;  // several channels fill a panel
+  int64_t panels = rounded_up(depthwise ? shape.filters : shape.filters / shape.groups, 32) / 32;
+  if (!depthwise) panels *= shape.groups;
+  int64_t parts = panels ? 32 / panels : 1, most = shape.images * shape.rows * shape.columns / 512;
+  parts = parts < most ? parts : most;
+  return parts > 1 ? parts : 1;
+}
+
+// After x, y is given where the activation is not linear. The results: the kernel's gradient, then that of the bias and
+// that of what enters the activation, where they are wanted.
+ffi::Error weights(ffi::ThreadPool threads, Floats x, Floats dy,
+                   ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
+                   int64_t activation, bool with_bias, bool with_entered, FloatsOut dkernel, ffi::RemainingRets more) {
+  Shapes shapes;
+  ConvolutionShape shape = shape_of(shapes, x, *dkernel, dy, strides, dilation, padding, groups, activation);
+  if (shapes.failed()) return shapes.error();
+  auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
+  auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
+  Member<float> y_of{nullptr, 0}, dbias_of{nullptr, 0}, dz_of{nullptr, 0};
+  shapes.require(rest.size() == (activation == 0 ? 0 : 1), "the number of arrays does not fit");
+  shapes.require(more.size() == size_t(with_bias) + size_t(with_entered), "the number of results does not fit");
+  if (rest.size() > 0) {
+    auto y = rest.get<Floats>(0);
+    if (y.has_error()) return y.error();
+    y_of = shapes.array("y", *y, {shape.images, shape.rows, shape.columns, shape.filters});
+  }
+  auto dkernel_of = shapes.result("dkernel", dkernel, {shape.window[0], shape.window[1], shape.channels / groups,
+                                                       shape.filters});
+  if (with_bias && more.size() > 0) {
+    auto dbias = more.get<Floats>(0);
+    if (dbias.has_error()) return dbias.error();
+    dbias_of = shapes.result("dbias", *dbias, {shape.filters});
+  }
+  if (with_entered && more.size() > size_t(with_bias)) {
+    auto dz = more.get<Floats>(with_bias);
+    if (dz.has_error()) return dz.error();
+    dz_of = shapes.result("dz", *dz, {shape.images, shape.rows, shape.columns, shape.filters});
+  }
+  int64_t parts = parts_of(shape);
+  int64_t numbers = shape.window[0] * shape.window[1] * (shape.channels / groups) * shape.filters + shape.filters;
+  return with_scratch(shapes, threads, parts > 1 ? parts * numbers : 0,
+                      [&](Pool& pool, int64_t member, float* scratch) {
+    kernels().convolution_weights(pool, {shape, x_of.at(member), y_of.at(member), dy_of.at(member), dz_of.at(member),
+                                         dkernel_of.at(member), dbias_of.at(member), scratch, parts,
+                                         Activation(activation)});
+  });
+}
+
+// What all of them take after their first two arrays.
+template <class Binding>
+auto with_settings(Binding&& binding) {
+  return std::move(binding)
+      .template Attr<Numbers>("strides")
+      .template Attr<Numbers>("dilation")
+      .template Attr<Numbers>("padding")
+      .template Attr<int64_t>("groups")
+      .template Attr<int64_t>("activation");
+}
+
+auto two_arrays() {
+  return with_settings(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>()
+                           .RemainingArgs());
+}
+
+}  // namespace
+}  // namespace chainrule
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_forward, chainrule::forward,
+                              chainrule::two_arrays().Ret<chainrule::Floats>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_input, chainrule::input,
+                              chainrule::two_arrays().Ret<chainrule::Floats>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_weights, chainrule::weights,
+                              chainrule::two_arrays()
+                                  .Attr<bool>("with_bias")
+                                  .Attr<bool>("with_entered")
+                                  .Ret<chainrule::Floats>()
+                                  .RemainingRets());

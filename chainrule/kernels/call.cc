@@ -57,6 +57,14 @@ inline void pause() {
 #endif
 }
 
+template <class Condition>
+void wait_until(const Condition& condition) {
+  for (int64_t turns = 0; !condition(); ++turns) {
+    if (turns < 2000) pause();
+    else std::this_thread::yield();
+  }
+}
+
 }  // namespace
 
 const Table& kernels() { return *tables()[chosen.load(std::memory_order_relaxed)]; }
@@ -78,10 +86,11 @@ void XlaPool::run(int64_t tasks, void (*task)(void*, int64_t), void* context) {
   for (int64_t helper = 0; helper < helpers; ++helper) pool_.Schedule([work] { work->take(); });
   work->take();
   // What is left is in the hands of threads that run: only they are waited for, never one that has not come yet.
-  for (int64_t turns = 0; work->done.load(std::memory_order_acquire) < tasks; ++turns) {
-    if (turns < 2000) pause();
-    else std::this_thread::yield();
-  }
+  wait_until([&] { return work->done.load(std::memory_order_acquire) >= tasks; });
+}
+
+void XlaPool::wait(const int64_t& counter, int64_t value) const {
+  wait_until([&] { return __atomic_load_n(&counter, __ATOMIC_ACQUIRE) >= value; });
 }
 
 void Shapes::require(bool condition, const char* text) {

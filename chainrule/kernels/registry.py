@@ -267,9 +267,9 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import dense
+    from chainrule.kernels import dense, recurrence
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    names = sorted(kernel.target.removeprefix("chainrule_") for module in (dense,) for kernel in vars(module).values()
-                   if isinstance(kernel, Kernel))
+    names = sorted(kernel.target.removeprefix("chainrule_") for module in (dense, recurrence)
+                   for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

@@ -6,6 +6,7 @@
 namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
-const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward};
+const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward, recurrence_forward_room,
+                     recurrence_backward_room, recurrence_forward, recurrence_backward};
 
 }  // namespace chainrule::CHAINRULE_ISA

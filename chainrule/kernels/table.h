@@ -1,6 +1,7 @@
 // The kernels of one instruction set, by name; and the set that this machine runs.
 #pragma once
 #include "dense.h"
+#include "recurrence.h"
 
 namespace chainrule {
 
@@ -8,6 +9,10 @@ struct Table {
   const char* name;
   void (*dense_forward)(Pool&, const DenseForward&);
   void (*dense_backward)(Pool&, const DenseBackward&);
+  int64_t (*recurrence_forward_room)(const RecurrenceSizes&);
+  int64_t (*recurrence_backward_room)(const RecurrenceSizes&);
+  void (*recurrence_forward)(Pool&, const RecurrenceForward&);
+  void (*recurrence_backward)(Pool&, const RecurrenceBackward&);
 };
 
 // The table of the widest instruction set that this machine has, or of one that a test has chosen.

@@ -6,10 +6,11 @@ weights afterwards, in one product over all steps instead of one a step:
 
     d recurrent_kernel = sum over t of h[t-1].T @ dm[t],   m[t] = h[t-1] @ recurrent_kernel + recurrent_bias
 
-As for every `jax.custom_vjp`, that pass can be differentiated again (Hessians are forward over reverse, or reverse over
-reverse), while a forward derivative of the function itself (`jax.jvp`, `jax.jacfwd`) is not defined for it. Activations
-given as functions, and the GRU that resets before its product, are differentiated step by step by JAX, which knows all
-of these.
+In float32 on the CPU, C++ does both passes (`chainrule.kernels.recurrence`), with derivatives of every kind. Elsewhere
+they are loops of JAX. As for every `jax.custom_vjp`, the way back can then be differentiated again (Hessians are
+forward over reverse, or reverse over reverse), while a forward derivative of the function itself (`jax.jvp`,
+`jax.jacfwd`) is not defined for it. Activations given as functions, and the GRU that resets before its product, are
+differentiated step by step by JAX, which knows all of these.
 """
 import functools
 from collections.abc import Callable

@@ -183,7 +183,7 @@ class _Recurrence(Kernel):
         if settings["saving"]:  # a derivative of the derivative: by what was saved as well
             twin = functools.partial(self._run_twin, members=members, **settings)
             results = self._primitive.bind(*arrays, members=members, **settings)
-            return results, jax.jvp(twin, arrays, [ad.instantiate_zeros(tangent) for tangent in tangents])[1]
+            return results, jax.jvp(twin, tuple(arrays), tuple(map(ad.instantiate_zeros, tangents)))[1]
         results, moved = super()._jvp(arrays, tangents, members=members, **(settings | {"saving": True}))
         count = 2 if settings["kind"] == "lstm" else 1
         return results[:count], moved[:count]

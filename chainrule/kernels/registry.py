@@ -138,7 +138,10 @@ class Kernel:
                 return mlir.lower_fun(self._run_twin, multiple_results=True)(
                     context, *arrays, members=members, **settings)
             _register(self.target)
-            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=self.aliases)
+            shapes_in, shapes_out = ([aval.shape for aval in avals] for avals in (context.avals_in, context.avals_out))
+            aliases = {array: result for array, result in self.aliases.items()
+                       if shapes_in[array] == shapes_out[result]}  # not where all members share the array
+            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=aliases)
             return rule(context, *arrays, **_plain(self.attributes(settings)))
 
         mlir.register_lowering(primitive, mlir.lower_fun(self._run_twin, multiple_results=True))

@@ -19,6 +19,10 @@ void XlaPool::run(int64_t tasks, void (*task)(void*, int64_t), void* context) {
   share(tasks, task, context, helpers, [this](auto && helper) { pool_.Schedule(std::move(helper)); });
 }
 
+void XlaPool::wait(const int64_t& counter, int64_t value) const {
+  wait_until([&] { return __atomic_load_n(&counter, __ATOMIC_ACQUIRE) >= value; });
+}
+
 void Shapes::require(bool condition, const char* text) {
   if (!condition && !failed()) problem_ = text;
 }

@@ -138,7 +138,10 @@ class Kernel:
                 return mlir.lower_fun(self._run_twin, multiple_results=True)(
                     context, *arrays, members=members, **settings)
             _register(self.target)
-            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=self.aliases)
+            shapes_in, shapes_out = ([aval.shape for aval in avals] for avals in (context.avals_in, context.avals_out))
+            aliases = {array: result for array, result in self.aliases.items()
+                       if shapes_in[array] == shapes_out[result]}  # not where all members share the array
+            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=aliases)
             return rule(context, *arrays, **_plain(self.attributes(settings)))
 
         mlir.register_lowering(primitive, mlir.lower_fun(self._run_twin, multiple_results=True))
@@ -267,9 +270,9 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import convolution, dense
+    from chainrule.kernels import convolution, dense, recurrence
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    names = sorted(kernel.target.removeprefix("chainrule_") for module in (convolution, dense)
+    names = sorted(kernel.target.removeprefix("chainrule_") for module in (convolution, dense, recurrence)
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

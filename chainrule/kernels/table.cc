@@ -7,6 +7,7 @@ namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
 const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward,
-                     convolution_forward, convolution_input, convolution_weights};
+                     convolution_forward, convolution_input, convolution_weights, recurrence_forward_room,
+                     recurrence_backward_room, recurrence_forward, recurrence_backward};
 
 }  // namespace chainrule::CHAINRULE_ISA

@@ -2,6 +2,7 @@
 #pragma once
 #include "convolution.h"
 #include "dense.h"
+#include "recurrence.h"
 
 namespace chainrule {
 
@@ -12,6 +13,10 @@ struct Table {
   void (*convolution_forward)(Pool&, const ConvolutionForward&);
   void (*convolution_input)(Pool&, const ConvolutionInput&);
   void (*convolution_weights)(Pool&, const ConvolutionWeights&);
+  int64_t (*recurrence_forward_room)(const RecurrenceSizes&);
+  int64_t (*recurrence_backward_room)(const RecurrenceSizes&);
+  void (*recurrence_forward)(Pool&, const RecurrenceForward&);
+  void (*recurrence_backward)(Pool&, const RecurrenceBackward&);
 };
 
 // The table of the widest instruction set that this machine has, or of one that a test has chosen.

@@ -23,6 +23,20 @@ struct Work {
   }
 };
 
+// For what other threads are about to finish: awake at first, as waking costs more than most waits take.
+template <class Condition>
+void wait_until(const Condition& condition) {
+  for (int64_t turns = 0; !condition(); ++turns) {
+    if (turns < 2000) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
 // Does all tasks, with as many helpers as `schedule` gets to run. It returns when all are done.
 template <class Schedule>
 void share(int64_t tasks, void (*task)(void*, int64_t), void* context, int64_t helpers, Schedule&& schedule) {
@@ -33,15 +47,7 @@ void share(int64_t tasks, void (*task)(void*, int64_t), void* context, int64_t h
   for (int64_t helper = 0; helper < helpers; ++helper) schedule([work] { work->take(); });
   work->take();
   // What is left is in the hands of threads that run: only they are waited for, never one that has not come yet.
-  for (int64_t turns = 0; work->done.load(std::memory_order_acquire) < tasks; ++turns) {
-    if (turns < 2000) {
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#endif
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  wait_until([&] { return work->done.load(std::memory_order_acquire) >= tasks; });
 }
 
 }  // namespace chainrule

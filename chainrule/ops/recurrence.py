@@ -6,10 +6,11 @@ weights afterwards, in one product over all steps instead of one a step:
 
     d recurrent_kernel = sum over t of h[t-1].T @ dm[t],   m[t] = h[t-1] @ recurrent_kernel + recurrent_bias
 
-As for every `jax.custom_vjp`, that pass can be differentiated again (Hessians are forward over reverse, or reverse over
-reverse), while a forward derivative of the function itself (`jax.jvp`, `jax.jacfwd`) is not defined for it. Activations
-given as functions, and the GRU that resets before its product, are differentiated step by step by JAX, which knows all
-of these.
+In float32 on the CPU, C++ does both passes (`chainrule.kernels.recurrence`), with derivatives of every kind. Elsewhere
+they are loops of JAX. As for every `jax.custom_vjp`, the way back can then be differentiated again (Hessians are
+forward over reverse, or reverse over reverse), while a forward derivative of the function itself (`jax.jvp`,
+`jax.jacfwd`) is not defined for it. Activations given as functions, and the GRU that resets before its product, are
+differentiated step by step by JAX, which knows all of these.
 """
 import functools
 from collections.abc import Callable
@@ -19,7 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from chainrule import kernels
 from chainrule.errors import ShapeError, format_shape
+from chainrule.kernels.dense import dense_forward
+from chainrule.kernels.recurrence import recurrence_forward
 
 
 def simple_recurrence(inputs, kernel, recurrent_kernel, bias=None, initial_state=None, *, mask=None,
@@ -151,6 +155,7 @@ class Recurrence(NamedTuple):
     """The equations of one kind of recurrence.
 
     Attributes:
+        name: what the kernel calls it.
         states: how many arrays the state is made of; the first is the output.
         step: `(x, multiply, states, activate, gate) -> (states, saved)`: the states after a step that `x` enters;
             `multiply(h)` is `h @ recurrent_kernel + recurrent_bias`; `saved` is what the backward pass needs.
@@ -159,6 +164,7 @@ class Recurrence(NamedTuple):
         inward: `(dx, saved) -> dm`: the gradient by what `multiply` gave.
     """
 
+    name: str
     states: int
     step: Callable
     backward: Callable | None
@@ -182,13 +188,17 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
         mask = jnp.asarray(mask, bool)
         inputs = jnp.where(mask[..., None], inputs, 0)
     bias, recurrent_bias = (bias[0], bias[1]) if bias is not None and bias.ndim == 2 else (bias, None)
+    usual = recurrence.backward is not None and activation is None and recurrent_activation is None
+    if usual and _in_float32(inputs, kernel, recurrent_kernel, bias, recurrent_bias, recurrent_scale, initial_state):
+        return _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask,
+                          recurrent_scale, reverse)
     entering = jnp.moveaxis(inputs, 1, 0) @ kernel  # steps first, as the loop takes them
     entering = entering if bias is None else entering + bias
     states = _start(recurrence, entering, recurrent_kernel, initial_state)
     real = None if mask is None else jnp.moveaxis(mask, 1, 0)[..., None]
     if reverse:
         entering, real = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), (entering, real))
-    if recurrence.backward is not None and activation is None and recurrent_activation is None:
+    if usual:
         every = _walk(recurrence, entering, recurrent_kernel, recurrent_bias, states, real, recurrent_scale)
     else:
         functions = (activation or jnp.tanh, recurrent_activation or lax.logistic)
@@ -212,6 +222,28 @@ def one_step(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, sta
     states = tuple(jnp.asarray(state, entering.dtype) for state in states)
     multiply = _multiplier(recurrent_kernel, recurrent_bias, recurrent_scale)
     return recurrence.step(entering, multiply, states, activation or jnp.tanh, recurrent_activation or lax.logistic)[0]
+
+
+def _in_float32(inputs, *others) -> bool:
+    """Whether kernels may be used, and everything is of the type that they are for."""
+    return kernels.active() and inputs.dtype == jnp.float32 and all(
+        jnp.result_type(array) == jnp.float32 for array in jax.tree.leaves(others))
+
+
+def _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask, scale, reverse):
+    """What `recur` returns, by the kernel for the usual activations."""
+    batch, time, features = inputs.shape
+    (entering,) = dense_forward(inputs.reshape(batch * time, features), kernel, *([] if bias is None else [bias]),
+                                activation="linear")
+    entering = entering.reshape(batch, time, kernel.shape[1])
+    states = _start(recurrence, jnp.moveaxis(entering, 1, 0), recurrent_kernel, initial_state)
+    optional = {"with_bias": recurrent_bias, "with_mask": None if mask is None else mask.astype(jnp.float32),
+                "with_scale": None if scale is None else jnp.broadcast_to(scale, states[0].shape)}
+    every, *rest = recurrence_forward(
+        entering, recurrent_kernel, *states, *[array for array in optional.values() if array is not None],
+        kind=recurrence.name, reverse=reverse, saving=False,
+        **{name: array is not None for name, array in optional.items()})
+    return every, (every[:, -1] if time else states[0], *rest)
 
 
 def _start(recurrence, entering, recurrent_kernel, initial_state):
@@ -343,7 +375,7 @@ def _gru_reset_before_step(x, multiply, states, activate, gate):
     return (z * h + (1 - z) * n,), ()
 
 
-SIMPLE = Recurrence(1, _simple_step, _simple_backward, lambda dx, saved: dx)
-LSTM = Recurrence(2, _lstm_step, _lstm_backward, lambda dx, saved: dx)
-GRU = Recurrence(1, _gru_step, _gru_backward, _gru_inward)
-GRU_RESET_BEFORE = Recurrence(1, _gru_reset_before_step, None, None)
+SIMPLE = Recurrence("simple", 1, _simple_step, _simple_backward, lambda dx, saved: dx)
+LSTM = Recurrence("lstm", 2, _lstm_step, _lstm_backward, lambda dx, saved: dx)
+GRU = Recurrence("gru", 1, _gru_step, _gru_backward, _gru_inward)
+GRU_RESET_BEFORE = Recurrence("gru_reset_before", 1, _gru_reset_before_step, None, None)

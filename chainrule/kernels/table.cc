@@ -6,6 +6,7 @@
 namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
-const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward};
+const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward,
+                     max_pool_forward, max_pool_backward, average_pool_forward, average_pool_backward};
 
 }  // namespace chainrule::CHAINRULE_ISA

@@ -100,11 +100,11 @@ class Kernel:
             `wanted` is `False`; made of kernels itself. Results of integers have no cotangent. Without a gradient, the
             twin is differentiated.
         attributes: from settings to what the C++ code takes; the settings themselves by default.
-        aliases: results written over arrays, `{array: result}`.
+        aliases: results written over arrays, `{array: result}`, or a function of `members` and the settings to that.
     """
 
     def __init__(self, target: str, twin: Callable, gradient: Callable | None = None,
-                 attributes: Callable = dict, aliases: dict[int, int] | None = None):
+                 attributes: Callable = dict, aliases: dict[int, int] | Callable | None = None):
         self.target, self.twin, self.gradient, self.attributes = target, twin, gradient, attributes
         self.aliases = aliases or {}
         self._primitive = self._make_primitive()
@@ -139,7 +139,8 @@ class Kernel:
                 return mlir.lower_fun(self._run_twin, multiple_results=True)(
                     context, *arrays, members=members, **settings)
             _register(self.target)
-            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=self.aliases)
+            aliases = self.aliases(members, **settings) if callable(self.aliases) else self.aliases
+            rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=aliases)
             return rule(context, *arrays, **_plain(self.attributes(settings)))
 
         mlir.register_lowering(primitive, mlir.lower_fun(self._run_twin, multiple_results=True))
@@ -279,9 +280,9 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import dense, pooling
+    from chainrule.kernels import dense, optimizer, pooling
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    names = sorted(kernel.target.removeprefix("chainrule_") for module in (dense, pooling)
+    names = sorted(kernel.target.removeprefix("chainrule_") for module in (dense, optimizer, pooling)
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

@@ -7,6 +7,7 @@ namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
 const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward,
-                     max_pool_forward, max_pool_backward, average_pool_forward, average_pool_backward};
+                     max_pool_forward, max_pool_backward, average_pool_forward, average_pool_backward,
+                     optimizer_step};
 
 }  // namespace chainrule::CHAINRULE_ISA

@@ -1,6 +1,7 @@
 // The kernels of one instruction set, by name; and the set that this machine runs.
 #pragma once
 #include "dense.h"
+#include "optimizer.h"
 #include "pooling.h"
 
 namespace chainrule {
@@ -13,6 +14,7 @@ struct Table {
   void (*max_pool_backward)(Pool&, const MaxPoolBackward&);
   void (*average_pool_forward)(Pool&, const AveragePoolForward&);
   void (*average_pool_backward)(Pool&, const AveragePoolBackward&);
+  void (*optimizer_step)(Pool&, const OptimizerStep&);
 };
 
 // The table of the widest instruction set that this machine has, or of one that a test has chosen.

@@ -97,13 +97,14 @@ class Kernel:
         target: the name of the function in the library.
         twin: the same in `jnp`: arrays and settings to a tuple of arrays.
         gradient: `(arrays, results, cotangents, wanted, **settings)` to a gradient for each array, `None` where
-            `wanted` is `False`; made of kernels itself. Without one, the twin is differentiated.
+            `wanted` is `False`; made of kernels itself. Results of integers have no cotangent. Without a gradient, the
+            twin is differentiated.
         attributes: from settings to what the C++ code takes; the settings themselves by default.
-        aliases: results written over arrays, `{array: result}`.
+        aliases: results written over arrays, `{array: result}`, or a function of `members` and the settings to that.
     """
 
     def __init__(self, target: str, twin: Callable, gradient: Callable | None = None,
-                 attributes: Callable = dict, aliases: dict[int, int] | None = None):
+                 attributes: Callable = dict, aliases: dict[int, int] | Callable | None = None):
         self.target, self.twin, self.gradient, self.attributes = target, twin, gradient, attributes
         self.aliases = aliases or {}
         self._primitive = self._make_primitive()
@@ -138,8 +139,9 @@ class Kernel:
                 return mlir.lower_fun(self._run_twin, multiple_results=True)(
                     context, *arrays, members=members, **settings)
             _register(self.target)
+            aliases = self.aliases(members, **settings) if callable(self.aliases) else self.aliases
             shapes_in, shapes_out = ([aval.shape for aval in avals] for avals in (context.avals_in, context.avals_out))
-            aliases = {array: result for array, result in self.aliases.items()
+            aliases = {array: result for array, result in aliases.items()
                        if shapes_in[array] == shapes_out[result]}  # not where all members share the array
             rule = jax.ffi.ffi_lowering(self.target, operand_output_aliases=aliases)
             return rule(context, *arrays, **_plain(self.attributes(settings)))
@@ -171,9 +173,13 @@ class Kernel:
         moved = tuple(not isinstance(tangent, ad.Zero) for tangent in tangents)
         present = [tangent for tangent in tangents if not isinstance(tangent, ad.Zero)]
         if self._tangent is None:
-            return results, _tangents(self._run_twin, arrays, present, moved, members=members, **settings)
-        return results, self._tangent.bind(*arrays, *results, *present, moved=moved, members=members,
-                                           settings=tuple(sorted(settings.items())))
+            found = _tangents(self._run_twin, arrays, present, moved, members=members, **settings)
+        else:
+            found = self._tangent.bind(*arrays, *results, *present, moved=moved, members=members,
+                                       settings=tuple(sorted(settings.items())))
+        found = iter(found)
+        return results, [next(found) if _moves(result) else ad.Zero(jax.typeof(result).to_tangent_aval())
+                         for result in results]
 
     def _make_tangent(self) -> Primitive:
         """The derivative as a linear primitive: its transpose is the kernel's own gradient."""
@@ -190,7 +196,8 @@ class Kernel:
 
         @primitive.def_abstract_eval
         def shapes(*operands, moved, members, settings):
-            return [result.to_tangent_aval() for result in operands[len(moved):len(operands) - sum(moved)]]
+            return [result.to_tangent_aval() for result in operands[len(moved):len(operands) - sum(moved)]
+                    if _moves(result)]
 
         def transpose(cotangents, *operands, moved, members, settings):
             arrays, results = operands[:len(moved)], operands[len(moved):len(operands) - sum(moved)]
@@ -227,7 +234,7 @@ class Kernel:
 
 
 def _tangents(function: Callable, arrays, present, moved, **settings):
-    """The derivative of a function at `arrays` along the tangents of those that move."""
+    """The derivative of a function at `arrays` along the tangents of those that move, of its results that can."""
     fixed = list(arrays)
     places = [place for place, moves in enumerate(moved) if moves]
 
@@ -236,7 +243,13 @@ def _tangents(function: Callable, arrays, present, moved, **settings):
             fixed[place] = value
         return function(*fixed, **settings)
 
-    return jax.jvp(of_moved, [arrays[place] for place in places], list(present))[1]
+    found = jax.jvp(of_moved, [arrays[place] for place in places], list(present))[1]
+    return [tangent for tangent in found if tangent.dtype != jax.dtypes.float0]
+
+
+def _moves(result) -> bool:
+    """Whether it has a derivative: integers have none."""
+    return jnp.issubdtype(result.dtype, jnp.inexact)
 
 
 def _jvp_through(function: Callable, operands, tangents, **parameters):
@@ -270,9 +283,10 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import convolution, dense, recurrence
+    from chainrule.kernels import convolution, dense, optimizer, pooling, recurrence
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    names = sorted(kernel.target.removeprefix("chainrule_") for module in (convolution, dense, recurrence)
+    modules = (convolution, dense, optimizer, pooling, recurrence)
+    names = sorted(kernel.target.removeprefix("chainrule_") for module in modules
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

@@ -2,6 +2,8 @@
 #pragma once
 #include "convolution.h"
 #include "dense.h"
+#include "optimizer.h"
+#include "pooling.h"
 #include "recurrence.h"
 
 namespace chainrule {
@@ -17,6 +19,11 @@ struct Table {
   int64_t (*recurrence_backward_room)(const RecurrenceSizes&);
   void (*recurrence_forward)(Pool&, const RecurrenceForward&);
   void (*recurrence_backward)(Pool&, const RecurrenceBackward&);
+  void (*max_pool_forward)(Pool&, const MaxPoolForward&);
+  void (*max_pool_backward)(Pool&, const MaxPoolBackward&);
+  void (*average_pool_forward)(Pool&, const AveragePoolForward&);
+  void (*average_pool_backward)(Pool&, const AveragePoolBackward&);
+  void (*optimizer_step)(Pool&, const OptimizerStep&);
 };
 
 // The table of the widest instruction set that this machine has, or of one that a test has chosen.

@@ -6,6 +6,7 @@ is long, put together entry by entry. On a CPU this is 5 to 15 times faster, for
 (32, 24, 24, 64).
 """
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -13,10 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
+from chainrule.kernels import pooling as kernel
 
 # A longer window is put together from its halves, over all places: about log2(length) steps instead of its length.
 _LONGEST_UNROLLED = 5
+
+# A kernel reads every window as a whole, with its channels side by side in a vector: it is the faster one from so many
+# channels on, and up to so many windows that hold the same place. It takes the maximum of windows of 3 x 3 on
+# (64, 24, 24, 64) in 0.3 of the time with its gradient, of 2 x 2 on (128, 24, 24, 64) in 0.5.
+_FEWEST_CHANNELS, _MOST_WINDOWS_ON_A_PLACE = 16, 25
 
 
 def max_pool(x, pool_size, strides=None, padding: str = "valid") -> jax.Array:
@@ -188,15 +196,42 @@ def check_windows(places, windows, strides, padding: str, owner: str) -> None:
 
 def _max_pool(x, pool_size, strides, padding: str, owner: str):
     """What `max_pool` does; `owner` is what messages call it."""
+    windows, strides = _checked(x.shape, pool_size, strides, padding, owner)
+    if _kernel_serves(x, windows, strides, fewest=0):
+        return _by_kernel(kernel.max_pool_forward, x, windows, strides, padding)
     return _pool(x, pool_size, strides, padding, _larger, lowest(x.dtype), owner)
 
 
 def _average_pool(x, pool_size, strides, padding: str, owner: str):
     """What `average_pool` does; `owner` is what messages call it."""
+    windows, strides = _checked(x.shape, pool_size, strides, padding, owner)
+    if _kernel_serves(x, windows, strides, fewest=2):  # windows side by side XLA does as well
+        return _by_kernel(kernel.average_pool_forward, x, windows, strides, padding)
     y = _pool(widened(x), pool_size, strides, padding, jnp.add, 0, owner)
     for entries in _entries(x.shape, pool_size, strides, padding):
         y = y / entries.astype(y.dtype)
     return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y
+
+
+def _kernel_serves(x, windows, strides, fewest: int) -> bool:
+    """Whether there is C++ code for such arrays, and it is the faster one; `fewest` windows must hold a place."""
+    on_a_place = math.prod(windows) / math.prod(strides)
+    return (kernels.active() and jax.default_backend() == "cpu" and x.ndim < 5 and x.dtype == jnp.float32
+            and x.shape[-1] >= _FEWEST_CHANNELS and fewest <= on_a_place <= _MOST_WINDOWS_ON_A_PLACE)
+
+
+@functools.partial(jax.jit, static_argnames=("pool", "windows", "strides", "padding"))
+def _by_kernel(pool, x, windows, strides, padding: str):
+    """A kernel of images, for sequences too: images of one row."""
+    images = x if x.ndim == 4 else x[:, None]
+    windows, strides = ((1,) * (4 - x.ndim) + numbers for numbers in (windows, strides))
+    size = images.shape[1:3]
+    counts = tuple(count_windows(*axis, padding) for axis in zip(size, windows, strides, strict=True))
+    missing = (max((count - 1) * stride + window - length, 0)
+               for count, stride, window, length in zip(counts, strides, windows, size, strict=True))
+    y = pool(images, size=size, windows=windows, strides=strides, before=tuple(places // 2 for places in missing),
+             counts=counts)[0]
+    return y if x.ndim == 4 else y[:, 0]
 
 
 def _pool(x, pool_size, strides, padding, combine: Callable, outside, owner: str):

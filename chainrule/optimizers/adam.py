@@ -4,6 +4,7 @@ from types import MappingProxyType
 import jax.numpy as jnp
 
 from chainrule.errors import SettingError
+from chainrule.kernels.optimizer import has_kernel
 from chainrule.optimizers.base import FRACTION, NOT_NEGATIVE, Optimizer, zeros
 from chainrule.schedules import Schedule
 
@@ -55,6 +56,7 @@ class Adam(Optimizer):
         correction = jnp.sqrt(1 - now.beta_2**now.count) / (1 - now.beta_1**now.count)
         return {"corrected_rate": now.learning_rate * correction}
 
+    @has_kernel("adam")
     def rule(self, gradient, weight, slots, now):
         first, second = _moments(gradient, slots, now)
         moved = {"first_moment": first, "second_moment": second}
@@ -128,6 +130,7 @@ class Adamax(Optimizer):
     def prepare(self, now, state):
         return {"corrected_rate": now.learning_rate / (1 - now.beta_1**now.count)}
 
+    @has_kernel("adamax")
     def rule(self, gradient, weight, slots, now):
         first = slots["first_moment"] + (1 - now.beta_1) * (gradient - slots["first_moment"])
         largest = jnp.maximum(now.beta_2 * slots["largest_gradient"], jnp.abs(gradient))
@@ -183,6 +186,7 @@ class Nadam(Optimizer):
                 "gradient_factor": (1 - present) / (1 - product),
                 "second_factor": 1 / (1 - now.beta_2**now.count)}
 
+    @has_kernel("nadam")
     def rule(self, gradient, weight, slots, now):
         first, second = _moments(gradient, slots, now)
         ahead = now.first_factor * first + now.gradient_factor * gradient

@@ -1,6 +1,7 @@
 """A rate for each weight from the size of its gradients: Adagrad, RMSprop, Adadelta."""
 import jax.numpy as jnp
 
+from chainrule.kernels.optimizer import has_kernel
 from chainrule.optimizers.base import FRACTION, NOT_NEGATIVE, Optimizer, zeros
 from chainrule.optimizers.descent import keeps_velocity
 from chainrule.schedules import Schedule, check_number
@@ -47,6 +48,7 @@ class RMSprop(Optimizer):
         names = ["second_moment"] + ["velocity"] * bool(self.momentum) + ["first_moment"] * self.centered
         return {name: zeros(weight) for name in names}
 
+    @has_kernel("rmsprop")
     def rule(self, gradient, weight, slots, now):
         slots = dict(slots)
         slots["second_moment"] = variance = now.rho * slots["second_moment"] + (1 - now.rho) * jnp.square(gradient)
@@ -93,6 +95,7 @@ class Adagrad(Optimizer):
     def slots(self, weight):
         return {"accumulator": zeros(weight, self.initial_accumulator_value)}
 
+    @has_kernel("adagrad")
     def rule(self, gradient, weight, slots, now):
         accumulator = slots["accumulator"] + jnp.square(gradient)
         step = now.learning_rate * gradient / jnp.sqrt(accumulator + now.epsilon)

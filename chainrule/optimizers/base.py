@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from chainrule import kernels
 from chainrule.configuration import Configurable
 from chainrule.errors import SettingError
+from chainrule.kernels import optimizer as kernel
 from chainrule.schedules import Schedule, check_number, momentum_of
 
 FRACTION = MappingProxyType({"minimum": 0, "below": 1})
@@ -262,23 +264,47 @@ class Optimizer(Configurable):
     def _advance(self, gradients, state, weights, now):
         """The rule for every array: one elementwise pass each, the scalars computed before."""
         prepared = self.prepare(now, state)
-        scalars = vars(now) | prepared
         paths, leaves, tree = flatten_with_paths(weights)
         names = [name for name in state if name not in _STATE and name not in self.shared]
         columns = [tree.flatten_up_to(state[name]) for name in names]
-        new_weights, new_slots = [], []
-        for index, (gradient, weight) in enumerate(zip(tree.flatten_up_to(gradients), leaves, strict=True)):
-            here = SimpleNamespace(**{name: scalar.astype(wide(weight)) for name, scalar in scalars.items()})
-            moved = weight.astype(wide(weight))
-            if self.weight_decay is not None and not self._is_excluded(paths[index]):
-                moved = moved - moved * (here.weight_decay * here.learning_rate)
-            slots = {name: column[index] for name, column in zip(names, columns, strict=True)}
-            moved, slots = self.rule(gradient.astype(wide(weight)), moved, slots, here)
-            new_weights.append(moved.astype(weight.dtype))
-            new_slots.append(slots)
+        gradients = [gradient.astype(wide(weight))
+                     for gradient, weight in zip(tree.flatten_up_to(gradients), leaves, strict=True)]
+        slots = [{name: column[index] for name, column in zip(names, columns, strict=True)}
+                 for index in range(len(leaves))]
+        decays = [self.weight_decay is not None and not self._is_excluded(path) for path in paths]
+        advance = self._advance_by_kernel if self._kernel_serves(leaves, slots) else self._advance_each
+        new_weights, new_slots = advance(gradients, leaves, slots, decays, vars(now) | prepared)
         state = state | {name: tree.unflatten([slots[name] for slots in new_slots]) for name in names}
         state |= {name: prepared[name].astype(state[name].dtype) for name in self.shared}
         return tree.unflatten(new_weights), state
+
+    def _advance_each(self, gradients, weights, slots, decays, scalars):
+        """One array after another, in `jnp`."""
+        moved = []
+        for gradient, weight, own, decays_here in zip(gradients, weights, slots, decays, strict=True):
+            now = SimpleNamespace(**{name: scalar.astype(wide(weight)) for name, scalar in scalars.items()})
+            if decays_here:
+                now.decay = now.weight_decay * now.learning_rate
+            changed, own = self._move(gradient, weight.astype(wide(weight)), own, now, decays_here)
+            moved.append((changed.astype(weight.dtype), own))
+        return [weight for weight, _ in moved], [own for _, own in moved]
+
+    def _advance_by_kernel(self, gradients, weights, slots, decays, scalars):
+        """All arrays at once, in place."""
+        if any(decays):
+            scalars = scalars | {"decay": scalars["weight_decay"] * scalars["learning_rate"]}
+        return kernel.step(self.rule.kernel, self._move, getattr(self, "nesterov", False), gradients, weights, slots,
+                           decays, scalars)
+
+    def _kernel_serves(self, weights, slots) -> bool:
+        """Whether there is C++ code for this rule and these arrays, with the slots that the settings ask for."""
+        return (kernels.active() and hasattr(self.rule, "kernel") and len(weights) > 0
+                and all(array.dtype == jnp.float32 for array in jax.tree.leaves((weights, slots)))
+                and set(slots[0]) == set(jax.eval_shape(self.slots, weights[0])))
+
+    def _move(self, gradient, weight, slots, now, decays: bool):
+        """One array's new weight and slots."""
+        return self.rule(gradient, weight - weight * now.decay if decays else weight, slots, now)
 
     def _is_excluded(self, path: str) -> bool:
         patterns = self.exclude_from_weight_decay

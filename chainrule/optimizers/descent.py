@@ -2,6 +2,7 @@
 import jax.numpy as jnp
 
 from chainrule.errors import SettingError
+from chainrule.kernels.optimizer import has_kernel
 from chainrule.optimizers.base import FRACTION, Optimizer, zeros
 from chainrule.schedules import Schedule
 
@@ -41,6 +42,7 @@ class SGD(Optimizer):
     def slots(self, weight):
         return {"velocity": zeros(weight)} if self.momentum else {}
 
+    @has_kernel("sgd")
     def rule(self, gradient, weight, slots, now):
         if not keeps_velocity(self, slots, now):
             return weight - now.learning_rate * gradient, slots
@@ -82,6 +84,7 @@ class Lion(Optimizer):
     def slots(self, weight):
         return {"first_moment": zeros(weight)}
 
+    @has_kernel("lion")
     def rule(self, gradient, weight, slots, now):
         first = slots["first_moment"]
         direction = jnp.sign(now.beta_1 * first + (1 - now.beta_1) * gradient)

@@ -12,7 +12,8 @@ from chainrule.kernels.dense import ACTIVATIONS, dense_backward, dense_forward
 pytestmark = pytest.mark.skipif(not kernels.report().available, reason=kernels.report().reason)
 
 # Rows, inputs, units: none, one, primes, whole tiles, one more and one less, several blocks, addresses 2 KiB apart.
-SHAPES = [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 784, 130), (2, 65, 33), (5, 3, 2), (12, 256, 32), (13, 257, 33),
+SHAPES = [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 784, 130), (2, 65, 33), (5, 3, 2), (12, 256, 32),
+          (13, 257, 33),
           (11, 255, 31), (24, 7, 1), (7, 300, 1), (37, 100, 17), (128, 64, 10), (97, 512, 96), (200, 33, 512),
           (300, 1024, 70), (130, 500, 301)]
 

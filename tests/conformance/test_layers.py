@@ -431,6 +431,26 @@ def test_dtype_is_kept(trial, dtype):
             assert new_state == state
 
 
+def test_mixed_precision_is_near_float32(trial):
+    near = lambda one, other, bound: np.abs(one - other).max(initial=0) <= bound * max(np.abs(other).max(initial=0), 1e-3)
+    for training in trial.modes:
+        def evaluate(weights, dtype, training=training):
+            outputs, call = apply(trial.model, weights, trial.state, (trial.x,), key=KEY, training=training, dtype=dtype)
+            terms = [jnp.mean(leaf * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape))
+                     for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+            return sum(terms, jnp.zeros(())), (outputs, call.new_state)
+
+        both = jax.jit(jax.value_and_grad(evaluate, has_aux=True), static_argnums=1)
+        results = [both(trial.weights, dtype) for dtype in ("mixed_bfloat16", "float32")]
+        (mixed, its_gradient), (exact, gradient) = [((value[1]), slopes) for value, slopes in results]
+        assert jax.tree.map(lambda leaf: leaf.dtype, (mixed, its_gradient)) == jax.tree.map(
+            lambda leaf: leaf.dtype, (exact, gradient))
+        for one, other in zip(*map(jax.tree.leaves, (mixed, exact)), strict=True):
+            assert near(one, other, 0.02)
+        for one, other in zip(*map(jax.tree.leaves, (its_gradient, gradient)), strict=True):
+            assert near(one, other, 0.1)
+
+
 def test_compiled_equals_uncompiled(trial):
     arguments = trial.weights, trial.state, trial.x, KEY
     for training in trial.modes:

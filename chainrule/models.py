@@ -490,7 +490,8 @@ class Model(Network):
                             {"steps": batches.steps, "samples": batches.count, "verbose": resolve_verbosity(verbose)})
             evaluation = self._evaluation(objective, batches)
             weights, state = self.variables()
-            loss_weights = {output.name: np.asarray(output.loss_weight, objective.number) for output in objective.outputs}
+            number = objective.number
+            loss_weights = {output.name: np.asarray(output.loss_weight, number) for output in objective.outputs}
             by_batches = events.wants("on_test_batch_begin", "on_test_batch_end")
             events.on_test_begin()
             for step, part in evaluation.parts(weights, state, loss_weights, data, one_by_one=by_batches):

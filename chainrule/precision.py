@@ -1,7 +1,7 @@
 """Precision as an argument: the one place that touches JAX's 64-bit switch, for the time of a `with` block only.
 
-Under `"mixed_bfloat16"` two types of numbers are at work: layers compute in bfloat16, which has the range of float32 and
-8 of its 24 binary digits; weights, state, optimiser, losses, metrics and what leaves the network are float32.
+Under `"mixed_bfloat16"` two types of numbers are at work: layers compute in bfloat16, which has the range of float32
+and 8 of its 24 binary digits; weights, state, optimiser, losses, metrics and what leaves the network are float32.
 """
 import contextlib
 

@@ -276,6 +276,7 @@ def report() -> Report:
     from chainrule.kernels import dense, dense_bf16
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    names = sorted(kernel.target.removeprefix("chainrule_") for module in (dense, dense_bf16) for kernel in vars(module).values()
+    modules = (dense, dense_bf16)
+    names = sorted(kernel.target.removeprefix("chainrule_") for module in modules for kernel in vars(module).values()
                    if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

@@ -395,8 +395,8 @@ def _read_precision(layer: Layer, dtype) -> str:
     if name not in POLICIES:
         raise SettingError(
             f"{type(layer).__name__}: `dtype` is the precision of the network, 'float32', 'float64' or "
-            f"'mixed_bfloat16', which is set where the network is made: Model(..., dtype=...); got {name!r}. What data are converted to is said by "
-            f"Input(shape, dtype=...).")
+            f"'mixed_bfloat16', which is set where the network is made: Model(..., dtype=...); got {name!r}. What "
+            f"data are converted to is said by Input(shape, dtype=...).")
     return name
 
 

@@ -360,7 +360,8 @@ def path_number(path: str) -> int:
 def initialise(root, key, dtype: str = "float32", scale=None) -> tuple[Tree, Tree]:
     """Starting weights and state of a built layer, a pure function of the key.
 
-    Each weight draws from a stream of its own, named by its path; `dtype` is the precision of the network. `scale` multiplies the drawn weights.
+    Each weight draws from a stream of its own, named by its path; `dtype` is the precision of the network. `scale`
+    multiplies the drawn weights.
     """
     weights, state = {}, {}
     for path, layer in walk(root):

@@ -435,7 +435,8 @@ def test_mixed_precision_is_near_float32(trial):
     length = lambda leaves: np.sqrt(sum(np.square(np.asarray(leaf, "float64")).sum() for leaf in leaves))
     for training in trial.modes:
         def evaluate(weights, dtype, training=training):
-            outputs, call = apply(trial.model, weights, trial.state, (trial.x,), key=KEY, training=training, dtype=dtype)
+            options = {"key": KEY, "training": training, "dtype": dtype}
+            outputs, call = apply(trial.model, weights, trial.state, (trial.x,), **options)
             terms = [jnp.mean(leaf * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape))
                      for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
             return sum(terms, jnp.zeros(())), (outputs, call.new_state)

@@ -112,7 +112,8 @@ def test_a_file_keeps_the_precision(tmp_path):
 
 
 def test_the_loss_of_a_separate_activation_is_that_of_its_logits():
-    model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones"), Activation("sigmoid")], dtype="mixed_bfloat16")
+    model = Sequential([Input((1,)), Dense(1, kernel_initializer="ones"), Activation("sigmoid")],
+                       dtype="mixed_bfloat16")
     model.compile("sgd", "binary_crossentropy")
     assert model.evaluate(np.array([[-50.0]]), np.array([[1.0]]), verbose=0) == pytest.approx(50)
 

@@ -1,5 +1,4 @@
 #include "call.h"
-#include "table_bf16.h"
 
 #include <atomic>
 #include <memory>
@@ -11,7 +10,6 @@ namespace generic { extern const Table table; }
 #ifdef CHAINRULE_X86
 namespace avx2 { extern const Table table; }
 namespace avx512 { extern const Table table; }
-namespace avx512bf16 { extern const TableBf16 table_bf16; }
 #endif
 
 namespace {
@@ -33,14 +31,6 @@ std::vector<const Table*> present_tables() {
 const std::vector<const Table*>& tables() {
   static const std::vector<const Table*> present = present_tables();
   return present;
-}
-
-const TableBf16* present_table_bf16() {
-#ifdef CHAINRULE_X86
-  __builtin_cpu_init();
-  if (tables().size() > 2 && __builtin_cpu_supports("avx512bf16")) return &avx512bf16::table_bf16;
-#endif
-  return nullptr;
 }
 
 std::atomic<int> chosen{0};
@@ -70,11 +60,6 @@ inline void pause() {
 }  // namespace
 
 const Table& kernels() { return *tables()[chosen.load(std::memory_order_relaxed)]; }
-
-const TableBf16* kernels_bf16() {
-  static const TableBf16* const present = present_table_bf16();
-  return present;
-}
 
 XlaPool::XlaPool(ffi::ThreadPool pool) : pool_(pool), threads_(pool.num_threads()) {
   if (threads_ < 1) threads_ = 1;
@@ -112,9 +97,6 @@ extern "C" const char* chainrule_instruction_set(int index) {
   const auto& all = chainrule::tables();
   return index >= 0 && index < int(all.size()) ? all[index]->name : nullptr;
 }
-
-// Whether there are kernels that compute in bfloat16.
-extern "C" bool chainrule_has_bfloat16() { return chainrule::kernels_bf16(); }
 
 // Makes all further calls use one of them: for comparison, and for tests. False where there is none of that number.
 extern "C" bool chainrule_use_instruction_set(int index) {

@@ -79,7 +79,8 @@ class Model(Network):
         outputs: the symbol or structure (list, tuple, dict) of symbols made of them by layers.
         name: the name of the model.
         trainable: whether training changes its weights.
-        dtype: its precision, `"float32"` (default) or `"float64"`.
+        dtype: its precision, `"float32"` (default), `"float64"`, or `"mixed_bfloat16"`: weights, optimiser, losses and
+            predictions in float32, layers computing in bfloat16.
 
     Attributes:
         optimizer: what `compile` was given; its `learning_rate` can be set at any time.
@@ -505,7 +506,8 @@ class Model(Network):
                             {"steps": batches.steps, "samples": batches.count, "verbose": resolve_verbosity(verbose)})
             evaluation = self._evaluation(objective, batches)
             weights, state = self.variables()
-            loss_weights = {output.name: np.asarray(output.loss_weight, self.dtype) for output in objective.outputs}
+            number = objective.number
+            loss_weights = {output.name: np.asarray(output.loss_weight, number) for output in objective.outputs}
             by_batches = events.wants("on_test_batch_begin", "on_test_batch_end")
             events.on_test_begin()
             for step, part in evaluation.parts(weights, state, loss_weights, data, one_by_one=by_batches):
@@ -813,7 +815,7 @@ class Model(Network):
         names = [output.name for output in objective.outputs]
         prepare.refuse_order(sample_weight, self._output_structure, "sample_weight", "output")
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
-        return prepare.make_batch(x, y, count, self.dtype, sample_weight, class_weight, names, classes, relative)
+        return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative)
 
     def _batches(self, objective, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
         size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
@@ -905,7 +907,8 @@ class Sequential(Model):
             built by the first data it meets.
         name: the name of the model.
         trainable: whether training changes its weights.
-        dtype: its precision, `"float32"` (default) or `"float64"`.
+        dtype: its precision, `"float32"` (default), `"float64"`, or `"mixed_bfloat16"`: weights, optimiser, losses and
+            predictions in float32, layers computing in bfloat16.
 
     Example:
         >>> from chainrule.layers import Dense

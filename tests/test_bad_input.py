@@ -264,7 +264,7 @@ CASES = {
     "dtype": (
         lambda: cr.Sequential([Dense(1)], dtype="float16"),
         errors.SettingError,
-        "The precision of a network is 'float32' or 'float64'; got 'float16'.",
+        "The precision of a network is 'float32', 'float64' or 'mixed_bfloat16'; got 'float16'.",
     ),
     "verbose": (
         lambda: classifier().fit(X, Y, verbose=7),

@@ -16,7 +16,7 @@ from chainrule.inspect.recording import Recording, record, require_model
 from chainrule.layers.base import Layer
 from chainrule.layers.binding import Tree, walk
 from chainrule.models import Model, check_whole
-from chainrule.precision import precision
+from chainrule.precision import precision, variable_dtype
 from chainrule.training import prepare
 
 
@@ -147,7 +147,7 @@ def input_dtype(model: Model) -> str:
     """The dtype of a model's only input: its own where it has one, else the precision of the model."""
     graph = model.__dict__.get("_graph")
     declared = None if graph is None else jax.tree.leaves(graph.inputs)[0].dtype
-    return declared or model.dtype
+    return declared or variable_dtype(model.dtype)
 
 
 def check_target(target, rows: int, classes: int) -> np.ndarray:

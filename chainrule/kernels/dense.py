@@ -6,19 +6,19 @@ from chainrule.kernels.registry import Kernel
 
 # In the order of `enum class Activation` in activation.h. Each one's derivative can be told from its value.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu")
-_FUNCTIONS = {"linear": lambda z: z, "relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid,
+FUNCTIONS = {"linear": lambda z: z, "relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid,
               "elu": jax.nn.elu}
-_SLOPES = {"linear": jnp.ones_like, "relu": lambda y: (y > 0).astype(y.dtype), "tanh": lambda y: 1 - y * y,
+SLOPES = {"linear": jnp.ones_like, "relu": lambda y: (y > 0).astype(y.dtype), "tanh": lambda y: 1 - y * y,
            "sigmoid": lambda y: y * (1 - y), "elu": lambda y: jnp.where(y > 0, 1, y + 1)}
 
 
 def _forward(x, kernel, *bias, activation: str):
     z = x @ kernel
-    return [_FUNCTIONS[activation](z + bias[0] if bias else z)]
+    return [FUNCTIONS[activation](z + bias[0] if bias else z)]
 
 
 def _backward(x, kernel, y, dy, *, activation: str, with_bias: bool, with_input: bool):
-    dz = dy * _SLOPES[activation](y)
+    dz = dy * SLOPES[activation](y)
     results = [dz[:0] if activation == "linear" else dz, x.T @ dz]
     if with_bias:
         results.append(dz.sum(0))
@@ -36,9 +36,9 @@ def _gradient(arrays, results, cotangents, wanted, *, activation: str):
     return [found[0] if wanted[0] else None, gradients[1], *dbias]
 
 
-def _numbered(settings: dict) -> dict:
+def numbered(settings: dict) -> dict:
     return settings | {"activation": ACTIVATIONS.index(settings["activation"])}
 
 
-dense_forward = Kernel("chainrule_dense_forward", _forward, _gradient, _numbered)
-dense_backward = Kernel("chainrule_dense_backward", _backward, attributes=_numbered)
+dense_forward = Kernel("chainrule_dense_forward", _forward, _gradient, numbered)
+dense_backward = Kernel("chainrule_dense_backward", _backward, attributes=numbered)

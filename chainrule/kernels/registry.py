@@ -54,6 +54,11 @@ def active() -> bool:
     return _allowed.value and library() is not None
 
 
+def active_in_bfloat16() -> bool:
+    """Whether operations traced here may use kernels that compute in bfloat16: not every machine has them."""
+    return active() and library().chainrule_has_bfloat16()
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The C++ code, with all that it offers made known to XLA; `None` where it was not built."""
@@ -63,6 +68,7 @@ def library() -> ctypes.CDLL | None:
     native = ctypes.CDLL(found.origin)
     native.chainrule_instruction_set.restype = ctypes.c_char_p
     native.chainrule_use_instruction_set.restype = ctypes.c_bool
+    native.chainrule_has_bfloat16.restype = ctypes.c_bool
     return native
 
 
@@ -283,10 +289,10 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import convolution, dense, optimizer, pooling, recurrence
+    from chainrule.kernels import convolution, dense, dense_bf16, optimizer, pooling, recurrence
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    modules = (convolution, dense, optimizer, pooling, recurrence)
+    modules = (convolution, dense, dense_bf16, optimizer, pooling, recurrence)
     names = sorted(kernel.target.removeprefix("chainrule_") for module in modules
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names)

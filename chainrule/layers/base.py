@@ -77,7 +77,8 @@ class Layer(Configurable):
         trainable: whether training changes its weights (`layer.trainable = False` freezes them).
         input_shape: the shape of one row of input, for the first layer of a `Sequential`: `Dense(8, input_shape=(4,))`;
             `input_dim=4` says the same.
-        dtype: the precision, where it is said again what the network has; it is set on the network.
+        dtype: the precision, where it is said again what the network has; it is set on the network. A layer of a
+            network of `"mixed_bfloat16"` computes in float32 where it is given `"float32"`.
         activity_regularizer: a penalty on the output, divided by the rows and added to the loss.
 
     Example:
@@ -96,6 +97,9 @@ class Layer(Configurable):
     kind = "layer"
     supports_masking = False  # whether a mask that comes with the input goes on to the output
     has_own_dtype = False  # whether `dtype` is something else than the precision of the network
+    casts = True  # whether its arrays are cast at all under a mixed precision: networks leave that to the layers inside
+    casts_inputs = True  # whether its inputs come in the type that the network computes in then
+    casts_weights = True  # whether its trained weights do; state always comes as it is kept
     mixes_targets = False  # whether it mixes rows in training, and tells the loss by `self._bound.mix_targets`
     prepares = ()  # the dtypes of inputs that it works on before the compiled program begins (`layers/host.py`)
     each_step = False  # whether outside of training it treats each step of sequences, (batch, time, ...), by itself
@@ -390,9 +394,9 @@ def _read_precision(layer: Layer, dtype) -> str:
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
     if name not in POLICIES:
         raise SettingError(
-            f"{type(layer).__name__}: `dtype` is the precision of the network, 'float32' or 'float64', which is set "
-            f"where the network is made: Model(..., dtype=...); got {name!r}. What data are converted to is said by "
-            f"Input(shape, dtype=...).")
+            f"{type(layer).__name__}: `dtype` is the precision of the network, 'float32', 'float64' or "
+            f"'mixed_bfloat16', which is set where the network is made: Model(..., dtype=...); got {name!r}. What "
+            f"data are converted to is said by Input(shape, dtype=...).")
     return name
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from chainrule import initializers
 from chainrule.errors import NotReadyError, SettingError, ShapeError, format_shape
 from chainrule.ops import random
+from chainrule.precision import compute_dtype, variable_dtype
 
 Tree = dict[str, Any]  # arrays in nested dicts, keyed by layer and weight names
 
@@ -46,7 +47,7 @@ class Call:
         rows: which rows of the batch are real, `(batch,)` booleans; `None` for all. A short last batch is padded, and
             layers that take statistics over the batch receive this.
         settings: values that replace plain numbers among the settings, by path: `{"dropout/rate": 0.3}`.
-        dtype: the precision of the network.
+        dtype: the precision of the network; the attribute is the type of numbers in which its layers compute.
         declaring: whether sublayers that are not built yet are built on the way, their weights standing in as zeros.
     """
 
@@ -54,7 +55,8 @@ class Call:
                  settings: Mapping[str, Any] | None = None, dtype: str = "float32", declaring: bool = False):
         self.root, self.weights, self.state = root, weights, state
         self.key, self.training, self.rows = key, training, rows
-        self.settings, self.dtype, self.declaring = settings or {}, dtype, declaring
+        self.settings, self.policy, self.declaring = settings or {}, dtype, declaring
+        self.dtype, self.variable_dtype = compute_dtype(dtype), variable_dtype(dtype)
         self.new_state = jax.tree.map(lambda leaf: leaf, state)  # a copy of the dicts, not of the arrays
         self.losses: list[jax.Array] = []
         self.mixings: list[tuple[jax.Array, jax.Array]] = []
@@ -90,6 +92,9 @@ class Call:
             self._fill(bound, layer)
         accepts = layer.accepted_options()
         mask = options.get("mask", self.mask_of(inputs))
+        computed = self.computed_dtype(layer)
+        if computed is not None and layer.casts_inputs:
+            inputs, options = self.cast((inputs, options), computed)
         training = self.training if options.get("training") is None else bool(options["training"])
         offered = {"training": lambda: training, "mask": lambda: mask, "rows": lambda: self.rows,
                    "key": lambda: self._next_key(path)}
@@ -118,6 +123,10 @@ class Call:
             raise
         finally:
             self.training = around
+        if computed is not None:
+            outputs = self.cast(outputs, computed)
+        if layer is self.root and self.dtype != self.variable_dtype:
+            outputs = jax.tree.map(self._leave, outputs)
         if mask is not None:
             self.set_mask(outputs, type(layer).compute_mask(bound, _one(inputs), mask))
         charged = bound.activity_penalty()
@@ -127,8 +136,49 @@ class Call:
             self.observe(path, bound, outputs)
         return outputs
 
+    def computed_dtype(self, layer) -> str | None:
+        """The type that a layer's floating-point arrays are cast to; `None` where nothing is cast.
+
+        Networks and the places where data enter cast nothing: the layers inside and behind them do.
+        """
+        if self.dtype == self.variable_dtype or not layer.casts:
+            return None
+        return layer.dtype if layer.dtype == self.variable_dtype else self.dtype
+
+    def cast(self, structure, dtype: str):
+        """The floating-point arrays of a structure in one type, with the masks that go with them."""
+
+        def cast(leaf):
+            if not jnp.issubdtype(getattr(leaf, "dtype", np.int32), jnp.floating) or leaf.dtype == dtype:
+                return leaf
+            return self._replaced(leaf, jnp.asarray(leaf).astype(dtype))
+
+        return jax.tree.map(cast, structure)
+
+    def _replaced(self, array, replacement):
+        """An array in the place of another, the mask and what entered the activation going with it."""
+        _, mask = self._masks.get(id(array), (None, None))
+        self.set_mask(replacement, mask)
+        if id(array) in self._entered:
+            self._entered[id(replacement)] = (replacement, *self._entered[id(array)][1:])
+        return replacement
+
+    def _leave(self, outputs):
+        """What leaves the network, in the variables' type: its activation function is computed in it too."""
+        if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.dtype == self.variable_dtype:
+            return outputs
+        function, z = self.before_activation(outputs) or (None, None)
+        if function is None or z.shape != outputs.shape:
+            return self.cast(outputs, self.variable_dtype)
+        z = z.astype(self.variable_dtype)
+        left = self._replaced(outputs, function(z))
+        self._entered[id(left)] = (left, function, z)
+        return left
+
     def _activity_penalty(self, regularizer, outputs):
         """The penalty on an output, for each real row."""
+        if self.dtype != self.variable_dtype:
+            outputs = self.cast(outputs, self.variable_dtype)
         if self.rows is None:
             return regularizer(outputs) / outputs.shape[0]
         real = self.rows.reshape(self.rows.shape + (1,) * (outputs.ndim - 1))
@@ -143,7 +193,7 @@ class Call:
             spec = _probe(node.outputs, *self.sizes)
             value = jnp.zeros(spec.shape, spec.dtype)
         value = jnp.asarray(value)
-        value = value.astype(self.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+        value = value.astype(self.variable_dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
         if self.observe is not None:
             self.observe(self.path(node.layer), self.copy(node.layer), value)
         return value
@@ -197,7 +247,7 @@ class Call:
 
     def add_loss(self, loss) -> None:
         """Add a scalar to the training loss."""
-        self.losses.append(loss)
+        self.losses.append(self.cast(loss, self.variable_dtype))
 
     def mix_targets(self, partner, share) -> None:
         """Say that each row now is a mixture of itself and another row of the batch, so that the loss mixes too.
@@ -221,7 +271,8 @@ class Call:
         own_weights, own_state = lookup(self.weights, path), lookup(self.state, path)
         prefix = f"{path}/" if path else ""
         if not self.declaring:
-            layer.check_precision(self.dtype, path)
+            layer.check_precision(self.policy, path)
+        computed = self.computed_dtype(layer) if layer.casts_weights else None
 
         def value(weight):
             if self.declaring:
@@ -231,7 +282,8 @@ class Call:
                 raise NotReadyError(
                     f"There is no array for the weight {prefix}{weight.name}. Make them all with "
                     f"`weights, state = model.init(key)`.")
-            return source[weight.name]
+            casts = computed is not None and weight.trainable and weight.dtype is None
+            return self.cast(source[weight.name], computed) if casts else source[weight.name]
 
         layer.bind(bound, self, value)
         if path in self._frozen:
@@ -308,14 +360,15 @@ def path_number(path: str) -> int:
 def initialise(root, key, dtype: str = "float32", scale=None) -> tuple[Tree, Tree]:
     """Starting weights and state of a built layer, a pure function of the key.
 
-    Each weight draws from a stream of its own, named by its path. `scale` multiplies the drawn weights.
+    Each weight draws from a stream of its own, named by its path; `dtype` is the precision of the network. `scale`
+    multiplies the drawn weights.
     """
     weights, state = {}, {}
     for path, layer in walk(root):
         for name, weight in layer.own_weights().items():
             full = f"{path}/{name}"
             drawn = initializers.draw(weight.initializer, random.fold_in(key, path_number(full)), weight.shape,
-                                      weight.dtype or dtype)
+                                      weight.dtype or variable_dtype(dtype))
             branch(weights if weight.trainable else state, path)[name] = drawn if scale is None else drawn * scale
     return weights, state
 

@@ -49,6 +49,7 @@ class Dense(Layer):
 
     supports_masking = True
     each_step = True
+    casts_weights = False  # the kernel casts them as it reads them
 
     def __post_init__(self):
         check_count(self, "units", self.units)
@@ -63,7 +64,8 @@ class Dense(Layer):
                                         constraint=self.bias_constraint)
 
     def call(self, x):
-        return dense(x, self.kernel, self.bias if self.use_bias else None, self._activate, fused_name(self))
+        dtype = self._bound.computed_dtype(self._origin)
+        return dense(x, self.kernel, self.bias if self.use_bias else None, self._activate, fused_name(self), dtype)
 
 
 class Maxout(Layer):

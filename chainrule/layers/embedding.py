@@ -39,6 +39,9 @@ class Embedding(Layer):
         [[[3.0, 4.0], [1.0, 2.0]]]
     """
 
+    casts_inputs = False  # whole numbers may come as floats, and those above 256 are no bfloat16
+    casts_weights = False  # the rows that are taken are cast, not the table
+
     def __init__(self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform",
                  embeddings_regularizer: Any = None, embeddings_constraint: Any = None, mask_zero: bool = False,
                  weights: Any = None, **kwargs):

@@ -27,6 +27,7 @@ class HostLayer(Layer):
     """
 
     prepares = ()
+    casts_inputs = False  # raw data
     needs = "data"
     also_computes = False  # whether it takes other inputs too, inside the compiled program
     pads_to_longest = False  # whether what it gives is as long as the longest of the data at hand
@@ -68,7 +69,7 @@ class HostLayer(Layer):
             raise SettingError(f"{_sentence(self)} is called inside a layer or a model with a `call` of its own, where "
                                f"there is no {self.needs} any more: it {self._place()}.")
         x = jnp.asarray(x)  # prepared already
-        return x.astype(self._bound.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        return x.astype(self._bound.variable_dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     def compute_output_shape(self, input_shape):
         return self.prepared(tuple(input_shape))[0]

@@ -55,6 +55,7 @@ class BatchNormalization(Layer):
     gamma_constraint: Any = None
 
     supports_masking = True
+    casts_weights = False
 
     @property
     def each_step(self) -> bool:
@@ -76,18 +77,18 @@ class BatchNormalization(Layer):
     def call(self, x, training, rows, mask):
         axis = self.axis % x.ndim
         along = lambda channels: channels.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+        wide, moving_mean, moving_variance = _wide(x), _wide(self.moving_mean), _wide(self.moving_variance)
         if training and self.trainable:
-            mean, variance = _moments(x, axis, _real_entries(x, rows, mask))
-            self.moving_mean = self.momentum * self.moving_mean + (1 - self.momentum) * lax.stop_gradient(mean)
-            self.moving_variance = (
-                self.momentum * self.moving_variance + (1 - self.momentum) * lax.stop_gradient(variance))
+            mean, variance = _moments(wide, axis, _real_entries(x, rows, mask))
+            self.moving_mean = self.momentum * moving_mean + (1 - self.momentum) * lax.stop_gradient(mean)
+            self.moving_variance = self.momentum * moving_variance + (1 - self.momentum) * lax.stop_gradient(variance)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            mean, variance = moving_mean, moving_variance
         factor = lax.rsqrt(variance + self.epsilon)
         if self.scale:
-            factor = factor * self.gamma
-        y = (x - along(mean)) * along(factor)
-        return y + along(self.beta) if self.center else y
+            factor = factor * _wide(self.gamma)
+        y = (wide - along(mean)) * along(factor)
+        return (y + along(_wide(self.beta)) if self.center else y).astype(x.dtype)
 
 
 def _real_entries(x, rows, mask):

@@ -207,6 +207,7 @@ class TokenAndPositionEmbedding(_Positional):
     mask_zero: bool = False
 
     time_axis = 1
+    casts_inputs = False  # as in Embedding
 
     def __post_init__(self):
         check_count(self, "vocabulary_size", self.vocabulary_size)

@@ -46,6 +46,7 @@ class Normalization(Layer):
     invert: bool = False
 
     supports_masking = True
+    casts_inputs = False  # raw data: years and prices do not fit into bfloat16
 
     def __post_init__(self):
         if (self.mean is None) != (self.variance is None):
@@ -137,6 +138,8 @@ class Discretization(Layer):
     num_bins: int | None = None
     output_mode: str = "int"
 
+    casts_inputs = False  # raw data
+
     def __post_init__(self):
         _check_output_mode(self, ("int", "one_hot", "multi_hot", "count"))
         if (self.bin_boundaries is None) == (self.num_bins is None):
@@ -197,6 +200,8 @@ class CategoryEncoding(Layer):
 
     num_tokens: int
     output_mode: str = "multi_hot"
+
+    casts_inputs = False  # whole numbers may come as floats
 
     def __post_init__(self):
         check_count(self, "num_tokens", self.num_tokens)

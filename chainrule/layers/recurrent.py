@@ -547,6 +547,7 @@ class TimeDistributed(Layer):
 
     supports_masking = True
     each_step = True
+    casts_inputs = False  # the layer inside does, if it wants to
 
     def __post_init__(self):
         if not isinstance(self.layer, Layer):
@@ -594,6 +595,8 @@ class Masking(Layer):
     """
 
     mask_value: float = 0.0
+
+    casts_inputs = False  # the value is looked for in the data as they are
 
     def call(self, inputs):
         real = (inputs != self.mask_value).any(-1)

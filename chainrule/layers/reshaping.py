@@ -81,6 +81,7 @@ class Rescaling(Layer):
     offset: float = 0.0
 
     supports_masking = True
+    casts_inputs = False  # raw data
     each_step = True
 
     def call(self, x):

@@ -26,10 +26,11 @@ class InputLayer(Layer):
 
     has_own_dtype = True
     each_step = True
+    casts = False
 
     def call(self, inputs):
         inputs = jnp.asarray(inputs)
-        wanted = self.dtype or self._bound.dtype
+        wanted = self.dtype or self._bound.variable_dtype
         return inputs if inputs.dtype == wanted else inputs.astype(wanted)
 
 
@@ -82,6 +83,8 @@ class Network(Layer):
         outputs: the symbol or structure (list, tuple, dict) of symbols that layers made of them.
         name: the name of the network.
     """
+
+    casts = False
 
     def __init__(self, inputs=None, outputs=None, name: str | None = None, trainable: bool = True,
                  dtype: str | None = None):

@@ -78,6 +78,8 @@ class Stepping(Call):
         is_recurrent = isinstance(layer, Recurrent)
         first = bound.initial_states(len(x)) if is_recurrent else bound.initial_cache(len(x), self.length)
         cache = self.caches.get(place, first)
+        computed = self.computed_dtype(layer)
+        x = x if computed is None else self.cast(x, computed)
         y, after = self._plainly(bound.step, x[:, 0] if is_recurrent else x, cache)
         self.first_caches[place], self.new_caches[place] = first, after
         self.goes_on &= getattr(layer, "goes_on", False)

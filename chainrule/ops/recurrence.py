@@ -24,6 +24,7 @@ from chainrule import kernels
 from chainrule.errors import ShapeError, format_shape
 from chainrule.kernels.dense import dense_forward
 from chainrule.kernels.recurrence import recurrence_forward
+from chainrule.ops.pooling import widened
 
 
 def simple_recurrence(inputs, kernel, recurrent_kernel, bias=None, initial_state=None, *, mask=None,
@@ -194,6 +195,9 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
                           recurrent_scale, reverse)
     entering = jnp.moveaxis(inputs, 1, 0) @ kernel  # steps first, as the loop takes them
     entering = entering if bias is None else entering + bias
+    narrow, entering = entering.dtype, widened(entering)  # states in 16 bits would forget small steps
+    recurrent_bias, recurrent_scale = (None if array is None else array.astype(entering.dtype)
+                                       for array in (recurrent_bias, recurrent_scale))
     states = _start(recurrence, entering, recurrent_kernel, initial_state)
     real = None if mask is None else jnp.moveaxis(mask, 1, 0)[..., None]
     if reverse:
@@ -205,7 +209,7 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
         every, _ = _scan(recurrence, functions, entering, recurrent_kernel, recurrent_bias, states, real,
                          recurrent_scale)
     last = tuple(state[-1] for state in every) if len(entering) else states
-    return jnp.moveaxis(every[0], 0, 1), last
+    return jnp.moveaxis(every[0], 0, 1).astype(narrow), tuple(state.astype(narrow) for state in last)
 
 
 def one_step(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, states, *, recurrent_scale=None,
@@ -258,10 +262,15 @@ def _multiplier(recurrent_kernel, recurrent_bias, scale):
     """The product of a state and some columns of the recurrent kernel, its bias added."""
 
     def multiply(h, columns=slice(None)):
-        product = (h if scale is None else h * scale) @ recurrent_kernel[:, columns]
+        product = _product(h if scale is None else h * scale, recurrent_kernel[:, columns])
         return product if recurrent_bias is None else product + recurrent_bias[columns]
 
     return multiply
+
+
+def _product(h, kernel):
+    """`h @ kernel` in the type of the kernel, summed in that of `h`."""
+    return jnp.matmul(h.astype(kernel.dtype), kernel, preferred_element_type=h.dtype)
 
 
 def _scan(recurrence, functions, entering, recurrent_kernel, recurrent_bias, states, real, scale):
@@ -298,7 +307,7 @@ def _walk_backward(recurrence, residuals, d_every):
         d_outside, saved, before, after, is_real = at
         d_after = jax.tree.map(jnp.add, d_after, d_outside)
         dx, d_before = recurrence.backward(saved, before, after, d_after)
-        through = recurrence.inward(dx, saved) @ recurrent_kernel.T
+        through = _product(recurrence.inward(dx, saved), recurrent_kernel.T)
         d_before = (d_before[0] + (through if scale is None else through * scale), *d_before[1:])
         if is_real is not None:  # where the states were kept, they pass their gradients on
             dx = jnp.where(is_real, dx, 0)
@@ -309,9 +318,10 @@ def _walk_backward(recurrence, residuals, d_every):
                                     (d_every, saved, before_every, every, real), reverse=True)
     inward = recurrence.inward(d_entering, saved)
     h = before_every[0]
-    d_kernel = jnp.einsum("tni,tnj->ij", h if scale is None else h * scale, inward)
+    steps = (h if scale is None else h * scale, inward)
+    d_kernel = jnp.einsum("tni,tnj->ij", *(leaf.astype(recurrent_kernel.dtype) for leaf in steps))
     d_bias = None if recurrent_bias is None else inward.sum((0, 1))
-    d_scale = None if scale is None else (h * (inward @ recurrent_kernel.T)).sum(0)
+    d_scale = None if scale is None else (h * _product(inward, recurrent_kernel.T)).sum(0)
     return d_entering, d_kernel, d_bias, d_states, None, d_scale
 
 

@@ -36,7 +36,7 @@ from chainrule.layers.binding import Tree, branch, frozen_paths, hold, walk
 from chainrule.layers.symbol import Symbol
 from chainrule.network.graph import InputLayer, Network
 from chainrule.optimizers.base import flatten_with_paths
-from chainrule.precision import precision
+from chainrule.precision import precision, variable_dtype
 from chainrule.saving import archive, tensors
 from chainrule.saving.strict import find_problem, parse_json
 from chainrule.training.objective import split_frozen
@@ -269,7 +269,8 @@ def _take_arrays(model, found: Mapping[str, np.ndarray]) -> None:
         for name, weight in layer.own_weights().items():
             kind = "weights" if weight.trainable else "state"
             full = "/".join(filter(None, (kind, path, name)))
-            declared[full] = (kind, path, name, jax.ShapeDtypeStruct(weight.shape, weight.dtype or model.dtype))
+            spec = jax.ShapeDtypeStruct(weight.shape, weight.dtype or variable_dtype(model.dtype))
+            declared[full] = (kind, path, name, spec)
     _compare(found, {full: spec for full, (*_, spec) in declared.items()})
     trees: dict[str, Tree] = {"weights": {}, "state": {}}
     with precision(model.dtype):

@@ -10,7 +10,7 @@ from chainrule.data.vocabulary import Vocabulary
 from chainrule.errors import DataError, NotFiniteError, NotReadyError, SettingError
 from chainrule.layers.binding import seed_words
 from chainrule.models import Model, check_whole
-from chainrule.precision import precision
+from chainrule.precision import precision, variable_dtype
 from chainrule.text.loops import CHUNK, Piece, StepLoop, WindowLoop
 from chainrule.text.planning import first_token, plan_for
 from chainrule.text.sampling import Choice
@@ -240,7 +240,7 @@ def _checked_choice(temperature, top_k, top_p, tokens: int, dtype: str) -> Choic
     if top_p is not None and (not _is_number(top_p) or not 0 < top_p <= 1):
         raise SettingError(f"top_p is a probability above 0 and up to 1, or None for all tokens; got {top_p!r}.")
     top_k = tokens if top_k is None else check_whole("top_k", top_k, minimum=1)
-    number = np.dtype(dtype).type
+    number = np.dtype(variable_dtype(dtype)).type
     return Choice(number(temperature), np.int32(min(top_k, tokens)), number(1 if top_p is None else top_p))
 
 

@@ -13,6 +13,7 @@ from jax import lax
 from chainrule.layers.binding import Call, walk
 from chainrule.network.stepping import Stepping
 from chainrule.ops import random
+from chainrule.precision import variable_dtype
 from chainrule.text.sampling import Choice, choose
 
 CHUNK = 256  # the most tokens of one call of a program
@@ -66,7 +67,9 @@ class Asked:
         return self._outputs(call, tokens)
 
     def _outputs(self, call: Call, tokens):
-        x = jax.nn.one_hot(tokens, self.tokens, dtype=self.model.dtype) if self.is_one_hot else tokens
+        x = tokens
+        if self.is_one_hot:
+            x = jax.nn.one_hot(tokens, self.tokens, dtype=variable_dtype(self.model.dtype))
         outputs, = jax.tree.leaves(call.run(call.copy(self.model), (x,), {}))
         return outputs if self.from_logits else jnp.log(jnp.maximum(outputs, jnp.finfo(outputs.dtype).tiny))
 

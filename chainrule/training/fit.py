@@ -146,7 +146,7 @@ class Fit:
 
     def numbers(self) -> Numbers:
         """The numbers as they stand now, callbacks' changes included."""
-        dtype = self.program.objective.dtype
+        dtype = self.program.objective.number
         optimizer = {name: np.asarray(value, dtype) for name, value in self.model.optimizer.hyperparameters().items()}
         loss_weights = {output.name: np.asarray(output.loss_weight, dtype) for output in self.program.objective.outputs}
         return Numbers(optimizer, loss_weights, {})

@@ -16,6 +16,7 @@ from chainrule.errors import SettingError
 from chainrule.layers.binding import Call, Tree, apply, penalty, walk
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
+from chainrule.precision import variable_dtype
 
 
 class Batch(NamedTuple):
@@ -64,6 +65,11 @@ class Objective:
     outputs: tuple[Output, ...]
     dtype: str = "float32"
 
+    @property
+    def number(self) -> str:
+        """The type of losses, metrics and all that is summed."""
+        return variable_dtype(self.dtype)
+
     def zeros(self, batches=None, training: bool = False) -> Tree:
         """The sums before any batch.
 
@@ -71,7 +77,7 @@ class Objective:
             batches: the division of the data, for metrics that keep what they saw of data in memory.
             training: whether layers may mix rows, so that there is more to see than there are rows.
         """
-        zero = jnp.zeros((), self.dtype)
+        zero = jnp.zeros((), self.number)
         sums = {"rows": zero, "penalty": zero, "losses": {}, "metrics": {}}
         mixed = training and self.mixes_targets
         room = {} if batches is None or batches.chunk or mixed else {"rows": batches.steps * batches.size}
@@ -99,8 +105,8 @@ class Objective:
         predictions, call = apply(self.network, weights, state, (batch.x,), key=key, training=training,
                                   rows=batch.rows, settings=settings, dtype=self.dtype)
         leaves = jax.tree.leaves(predictions)
-        count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.dtype)
-        loss_sums, metric_sums, total = {}, {}, jnp.zeros((), self.dtype)
+        count = jnp.asarray(leaves[0].shape[0] if batch.rows is None else batch.rows.sum(), self.number)
+        loss_sums, metric_sums, total = {}, {}, jnp.zeros((), self.number)
         if call.mixings and not self.mixes_targets:
             raise SettingError(
                 "A layer calls mix_targets without saying so: write `mixes_targets = True` in its class.")
@@ -128,7 +134,7 @@ class Objective:
         if training and not penalties and not loss_sums:
             raise SettingError("There is nothing to minimise: compile was given no loss, and no layer has a penalty or "
                                "calls add_loss. Give one: model.compile(optimizer=..., loss='mse').")
-        extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.dtype)
+        extra = sum(penalties[1:], penalties[0]) if penalties else jnp.zeros((), self.number)
         sums = {"rows": sums["rows"] + count, "penalty": sums["penalty"] + extra * count,
                 "losses": loss_sums, "metrics": metric_sums}
         return total + extra, (call.new_state, sums)

@@ -151,7 +151,7 @@ class TrainingProgram:
         """Go on by `steps` steps, over the ends of epochs; validate after every `every`-th epoch."""
         names = self.objective.names()
         all_names = names + [f"val_{name}" for name in names] * (self.validation is not None)
-        logs = {name: jnp.zeros(LOG_CAPACITY, self.objective.dtype) for name in all_names}
+        logs = {name: jnp.zeros(LOG_CAPACITY, self.objective.number) for name in all_names}
         zeros = self.objective.zeros(self.batches, training=True)
         results = functools.partial(self.objective.results, loss_weights=numbers.loss_weights)
 

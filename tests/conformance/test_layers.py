@@ -431,6 +431,28 @@ def test_dtype_is_kept(trial, dtype):
             assert new_state == state
 
 
+def test_mixed_precision_is_near_float32(trial):
+    length = lambda leaves: np.sqrt(sum(np.square(np.asarray(leaf, "float64")).sum() for leaf in leaves))
+    for training in trial.modes:
+        def evaluate(weights, dtype, training=training):
+            options = {"key": KEY, "training": training, "dtype": dtype}
+            outputs, call = apply(trial.model, weights, trial.state, (trial.x,), **options)
+            terms = [jnp.mean(leaf * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape))
+                     for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+            return sum(terms, jnp.zeros(())), (outputs, call.new_state)
+
+        both = jax.jit(jax.value_and_grad(evaluate, has_aux=True), static_argnums=1)
+        results = [both(trial.weights, dtype) for dtype in ("mixed_bfloat16", "float32")]
+        (mixed, its_gradient), (exact, gradient) = [(beside, slopes) for (_, beside), slopes in results]
+        assert jax.tree.map(lambda leaf: leaf.dtype, (mixed, its_gradient)) == jax.tree.map(
+            lambda leaf: leaf.dtype, (exact, gradient))
+        for one, other in zip(*map(jax.tree.leaves, (mixed, exact)), strict=True):
+            assert np.abs(one - other).max(initial=0) <= 0.02 * max(np.abs(other).max(initial=0), 1e-3)
+        # Where a maximum is taken, rounding may choose another entry, and a few entries of the gradient change places.
+        differences = jax.tree.leaves(jax.tree.map(jnp.subtract, its_gradient, gradient))
+        assert length(differences) <= 0.3 * length(jax.tree.leaves(gradient))
+
+
 def test_compiled_equals_uncompiled(trial):
     arguments = trial.weights, trial.state, trial.x, KEY
     for training in trial.modes:

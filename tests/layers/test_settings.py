@@ -45,11 +45,13 @@ def test_input_dim_may_be_a_setting_of_ones_own():
     (lambda: Dense(3, input_dim=4, input_shape=(5,)),
      "Dense: input_dim=4 and input_shape=(5,) say the same in two ways. Leave one of them out."),
     (lambda: Dense(3, dtype="int32"),
-     "Dense: `dtype` is the precision of the network, 'float32' or 'float64', which is set where the network is made: "
-     "Model(..., dtype=...); got 'int32'. What data are converted to is said by Input(shape, dtype=...)."),
+     "Dense: `dtype` is the precision of the network, 'float32', 'float64' or 'mixed_bfloat16', which is set where the "
+     "network is made: Model(..., dtype=...); got 'int32'. What data are converted to is said by Input(shape, "
+     "dtype=...)."),
     (lambda: Dropout(0.5, dtype=jnp.bfloat16),
-     "Dropout: `dtype` is the precision of the network, 'float32' or 'float64', which is set where the network is "
-     "made: Model(..., dtype=...); got 'bfloat16'. What data are converted to is said by Input(shape, dtype=...)."),
+     "Dropout: `dtype` is the precision of the network, 'float32', 'float64' or 'mixed_bfloat16', which is set where "
+     "the network is made: Model(..., dtype=...); got 'bfloat16'. What data are converted to is said by Input(shape, "
+     "dtype=...)."),
     (lambda: cr.Sequential([cr.Input((4,)), Dense(3, dtype="float64", name="wide")]).predict(X),
      "Layer 'wide' (Dense) has dtype='float64' in a network of 'float32'. All layers have the precision of the "
      "network, set where it is made: Model(..., dtype='float64')."),

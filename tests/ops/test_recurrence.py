@@ -182,3 +182,11 @@ def test_sequences_have_three_axes():
         simple_recurrence(np.ones((2, 3)), np.ones((3, 4)), np.ones((4, 4)))
     assert str(error.value) == ("A recurrence runs along sequences, (batch, time, features); got (2, 3). Use "
                                 "x[..., None] where each step is one number.")
+
+
+def test_states_in_bfloat16_do_not_forget_small_steps():
+    # The cell adds 0.005 a step to what it holds; from 1 on bfloat16 cannot.
+    inputs, kernel = jnp.ones((1, 400, 1), jnp.bfloat16), jnp.array([[20.0, 20.0, 0.005, 20.0]], jnp.bfloat16)
+    _, (_, cell) = lstm(inputs, kernel, jnp.zeros((1, 4), jnp.bfloat16))
+    assert cell.dtype == jnp.bfloat16
+    assert abs(float(cell[0, 0]) - 2) < 0.02

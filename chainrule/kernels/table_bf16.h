@@ -1,0 +1,15 @@
+// The kernels that compute in bfloat16. They need instructions of their own, and machines without those have none.
+#pragma once
+#include "dense_bf16.h"
+
+namespace chainrule {
+
+struct TableBf16 {
+  void (*dense_forward)(Pool&, const DenseForwardBf16&);
+  void (*dense_backward)(Pool&, const DenseBackwardBf16&);
+};
+
+// Null where this machine has no such instructions.
+const TableBf16* kernels_bf16();
+
+}  // namespace chainrule

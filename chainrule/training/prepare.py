@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.data import arrays
 from chainrule.data.source import Source
+from chainrule.devices import to_device
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -211,16 +212,7 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
     floats = lambda target: target if target is None or target.dtype.kind not in "fc" else target.astype(dtype)
     batch = Batch(x, tuple(floats(target) for target in y), tuple(loss_weights), tuple(metric_weights),
                   tuple(np.asarray(mean, dtype) for mean in means))
-    return jax.tree.map(_to_device, batch)
-
-
-def _to_device(array):
-    """An array on the device, in the precision that holds now.
-
-    `jnp.asarray` would compile a program for each new shape. `jax.device_put` may share the memory of what it is given,
-    and that may change while training goes on, hence the copy.
-    """
-    return array if isinstance(array, jax.Array) else jax.device_put(np.array(array))
+    return jax.tree.map(to_device, batch)
 
 
 def _weights_by_output(sample_weight, names: list[str]) -> list:

@@ -12,7 +12,7 @@ from chainrule.kernels.registry import Kernel
 
 def finish(z, *bias, activation: str):
     """Bias and activation."""
-    return dense._FUNCTIONS[activation](z + bias[0] if bias else z)
+    return dense.FUNCTIONS[activation](z + bias[0] if bias else z)
 
 
 def _forward(x, kernel, *bias, windows: Windows, groups: int, activation: str):
@@ -26,7 +26,7 @@ def _input(dy, kernel, *bias, windows: Windows, groups: int, activation: str, pl
 
 def _weights(x, dy, *y, windows: Windows, groups: int, activation: str, window: tuple[int, int], with_bias: bool,
              with_entered: bool):
-    dz = dy * dense._SLOPES[activation](y[0]) if y else dy
+    dz = dy * dense.SLOPES[activation](y[0]) if y else dy
     kernel = jax.ShapeDtypeStruct((*window, x.shape[-1] // groups, dy.shape[-1]), x.dtype)
     forward = lambda kernel: convolution_twin.convolve(x, kernel, windows, groups)
     results = [jax.linear_transpose(forward, kernel)(dz)[0]]
@@ -50,7 +50,7 @@ def _forward_gradient(arrays, results, cotangents, wanted, *, windows: Windows, 
         dbias = found.pop(0) if any(wanted[2:]) else None
         dz = dy if linear else found[0] if wanted[0] else None
     else:
-        dz = dy * dense._SLOPES[activation](y)
+        dz = dy * dense.SLOPES[activation](y)
     if wanted[0]:
         dx, = convolution_input(dz, kernel, **settings, activation="linear", places=x.shape[1:3])
     return [dx, dkernel if wanted[1] else None, *[dbias] * len(bias)]
@@ -59,7 +59,7 @@ def _forward_gradient(arrays, results, cotangents, wanted, *, windows: Windows, 
 def _input_gradient(arrays, results, cotangents, wanted, *, windows: Windows, groups: int, activation: str, places):
     dy, kernel, *bias = arrays
     settings = {"windows": windows, "groups": groups, "activation": "linear"}
-    entered = cotangents[0] if activation == "linear" else cotangents[0] * dense._SLOPES[activation](results[0])
+    entered = cotangents[0] if activation == "linear" else cotangents[0] * dense.SLOPES[activation](results[0])
     back = dkernel = None
     if wanted[0]:
         back, = convolution_forward(entered, kernel, **settings)

@@ -14,6 +14,12 @@ static inline void parallel(Pool& pool, int64_t tasks, const Body& body) {
 // Waking a second thread costs 5 to 10 microseconds: below this many operations one is faster.
 constexpr int64_t FEWEST_SHARED_OPERATIONS = 3'000'000;
 
+// A number as a type, for lambdas that unroll.
+template <int number>
+struct Constant {
+  static constexpr int value = number;
+};
+
 // The index range of one of several parts that are as equal as whole multiples of `grain` allow.
 struct Range {
   int64_t begin, end;

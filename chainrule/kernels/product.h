@@ -114,11 +114,6 @@ static inline __attribute__((always_inline)) void run_tile(const Matrix& a, int6
     }
 }
 
-template <int number>
-struct Count {
-  static constexpr int value = number;
-};
-
 // The rows of `a` from `rows.begin` on, tile by tile, each with its columns one behind another.
 static inline void pack_rows(const Matrix& a, Range rows, int64_t p, int64_t depth, float* to) {
   for (int64_t i = rows.begin; i < rows.end;) {
@@ -165,13 +160,13 @@ static inline void multiply_block(const Matrix& a, const Matrix& b, float* c, in
             run_tile<ROWS, VECTORS>(tile, i, packed, some, c, stride, j, width, first, last, finish);
           }
         };
-        tiles(Count<TILE_ROWS>{});
-        if constexpr (TILE_ROWS > 8) tiles(Count<8>{});
-        tiles(Count<4>{});
-        tiles(Count<1>{});
+        tiles(Constant<TILE_ROWS>{});
+        if constexpr (TILE_ROWS > 8) tiles(Constant<8>{});
+        tiles(Constant<4>{});
+        tiles(Constant<1>{});
       };
-      if (width > LANES) run(Count<2>{});
-      else run(Count<1>{});
+      if (width > LANES) run(Constant<2>{});
+      else run(Constant<1>{});
     }
   }
 }
@@ -200,8 +195,8 @@ static inline void multiply_few_rows(const Matrix& a, const Matrix& b, float* c,
         else store_part(to, result, count);
       }
   };
-  for (; columns.end - j >= 4 * LANES; j += 4 * LANES) run(Count<4>{}, LANES);
-  for (; columns.end > j; j += LANES) run(Count<1>{}, columns.end - j < LANES ? columns.end - j : LANES);
+  for (; columns.end - j >= 4 * LANES; j += 4 * LANES) run(Constant<4>{}, LANES);
+  for (; columns.end > j; j += LANES) run(Constant<1>{}, columns.end - j < LANES ? columns.end - j : LANES);
 }
 
 // One column: a sum for each row.

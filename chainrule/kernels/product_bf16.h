@@ -202,11 +202,6 @@ static inline __attribute__((always_inline)) void multiply_tile(const Pairs& a, 
   if (split && depth % 2) multiply_pair<ROWS, VECTORS>(rows, a.row, packed, false, tile);
 }
 
-template <int number>
-struct Count {
-  static constexpr int value = number;
-};
-
 // The product for the rows `rows` and the columns `columns` of `c`. `store_sums(sums, i, j, count)` takes `count` sums of row i
 // from column j on.
 template <class Number, class Store>
@@ -249,14 +244,14 @@ static inline void multiply_block(const Left& a, const Right<Number>& b, Range r
               }
           }
         };
-        tiles(Count<TILE_ROWS>{});
-        tiles(Count<8>{});
-        tiles(Count<4>{});
-        tiles(Count<1>{});
+        tiles(Constant<TILE_ROWS>{});
+        tiles(Constant<8>{});
+        tiles(Constant<4>{});
+        tiles(Constant<1>{});
       }
     };
-    if (width > LANES) run(Count<2>{});
-    else run(Count<1>{});
+    if (width > LANES) run(Constant<2>{});
+    else run(Constant<1>{});
   }
 }
 

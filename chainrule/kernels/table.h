@@ -2,6 +2,7 @@
 #pragma once
 #include "convolution.h"
 #include "dense.h"
+#include "normalisation.h"
 #include "optimizer.h"
 #include "pooling.h"
 #include "recurrence.h"
@@ -23,6 +24,8 @@ struct Table {
   void (*max_pool_backward)(Pool&, const MaxPoolBackward&);
   void (*average_pool_forward)(Pool&, const AveragePoolForward&);
   void (*average_pool_backward)(Pool&, const AveragePoolBackward&);
+  void (*normalisation_forward)(Pool&, const NormalisationForward&);
+  void (*normalisation_backward)(Pool&, const NormalisationBackward&);
   void (*optimizer_step)(Pool&, const OptimizerStep&);
 };
 

@@ -8,6 +8,7 @@ from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.layers.activation import row_axis
 from chainrule.layers.base import Layer
 from chainrule.layers.dense import known_last_axis
+from chainrule.ops.normalisation import normalise_batch
 
 
 class BatchNormalization(Layer):
@@ -78,12 +79,19 @@ class BatchNormalization(Layer):
         axis = self.axis % x.ndim
         along = lambda channels: channels.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
         wide, moving_mean, moving_variance = _wide(x), _wide(self.moving_mean), _wide(self.moving_variance)
+        by_kernel = None
         if training and self.trainable:
-            mean, variance = _moments(wide, axis, _real_entries(x, rows, mask))
+            real = _real_entries(x, rows, mask)
+            if axis == x.ndim - 1:
+                by_kernel = normalise_batch(wide, _wide(self.gamma) if self.scale else None,
+                                            _wide(self.beta) if self.center else None, self.epsilon, real)
+            mean, variance = by_kernel[1:] if by_kernel else _moments(wide, axis, real)
             self.moving_mean = self.momentum * moving_mean + (1 - self.momentum) * lax.stop_gradient(mean)
             self.moving_variance = self.momentum * moving_variance + (1 - self.momentum) * lax.stop_gradient(variance)
         else:
             mean, variance = moving_mean, moving_variance
+        if by_kernel:
+            return by_kernel[0].astype(x.dtype)
         factor = lax.rsqrt(variance + self.epsilon)
         if self.scale:
             factor = factor * _wide(self.gamma)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "table.h"
+#include "table_bf16.h"
 #include "work.h"
 
 extern "C" const char* chainrule_instruction_set(int index);
@@ -29,6 +30,9 @@ class Threads final : public Pool {
     std::vector<std::thread> started;
     share(tasks, task, context, count_ - 1, [&](auto helper) { started.emplace_back(helper); });
     for (auto& thread : started) thread.join();
+  }
+  void wait(const int64_t& counter, int64_t value) const override {
+    wait_until([&] { return __atomic_load_n(&counter, __ATOMIC_ACQUIRE) >= value; });
   }
 
  private:
@@ -92,13 +96,211 @@ void check_dense() {
           });
 }
 
+int64_t rounded_up(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+
+// Windows of a convolution or of pooling along one axis of `size` places: how many there are.
+int64_t count_windows(int64_t size, int64_t reach, int64_t stride, int64_t padding) {
+  int64_t left = size + padding - reach;
+  return left < 0 ? 0 : left / stride + 1;
+}
+
+void check_convolution() {
+  ConvolutionShape shape{};
+  shape.images = draw(0, 6), shape.height = draw(1, 20), shape.width = draw(1, 20);
+  int64_t ends[2];
+  for (int axis = 0; axis < 2; ++axis) {
+    shape.window[axis] = draw(1, 5), shape.strides[axis] = draw(1, 4), shape.dilation[axis] = draw(1, 3);
+    shape.padding[axis] = draw(0, 4) - 1, ends[axis] = draw(0, 4) - 1;
+  }
+  bool depthwise = draw(0, 3) == 0;
+  shape.groups = depthwise ? draw(1, 40) : draw(1, 3);
+  shape.channels = depthwise ? shape.groups : shape.groups * draw(1, 20);
+  shape.filters = depthwise ? shape.groups : shape.groups * draw(1, 70);
+  int64_t reach[2] = {(shape.window[0] - 1) * shape.dilation[0] + 1, (shape.window[1] - 1) * shape.dilation[1] + 1};
+  shape.rows = count_windows(shape.height, reach[0], shape.strides[0], shape.padding[0] + ends[0]);
+  shape.columns = count_windows(shape.width, reach[1], shape.strides[1], shape.padding[1] + ends[1]);
+  Activation activation = Activation(draw(0, int64_t(Activation::count) - 1));
+  bool linear = activation == Activation::linear, with_bias = draw(0, 1), with_entered = !linear && draw(0, 1);
+  int64_t inside = shape.images * shape.height * shape.width * shape.channels;
+  int64_t outside = shape.images * shape.rows * shape.columns * shape.filters;
+  int64_t taps = shape.window[0] * shape.window[1], entries = taps * shape.channels / shape.groups * shape.filters;
+  Array x = make(inside), kernel = make(entries), y = make(outside), dy = make(outside), bias = make(shape.filters),
+        channel_bias = make(shape.channels);
+  compare("convolution_forward", {outside}, [&](Pool& pool, std::vector<float*> results) {
+    Array scratch(new float[rounded_up(taps * shape.channels * rounded_up(shape.filters / shape.groups, 32), 16)]);
+    kernels().convolution_forward(pool, {shape, x.get(), kernel.get(), with_bias ? bias.get() : nullptr, results[0],
+                                         scratch.get(), activation});
+  });
+  compare("convolution_input", {inside}, [&](Pool& pool, std::vector<float*> results) {
+    Array scratch(new float[rounded_up(taps * shape.filters * rounded_up(shape.channels / shape.groups, 32), 16)]);
+    kernels().convolution_input(pool, {shape, dy.get(), kernel.get(), with_bias ? channel_bias.get() : nullptr,
+                                       results[0], scratch.get(), activation});
+  });
+  int64_t parts = draw(1, 9);
+  compare("convolution_weights", {entries, shape.filters, outside}, [&](Pool& pool, std::vector<float*> results) {
+    Array scratch(new float[rounded_up(parts > 1 ? parts * (entries + shape.filters) : 0, 16)]);
+    kernels().convolution_weights(
+        pool, {shape, x.get(), linear ? nullptr : y.get(), dy.get(), with_entered ? results[2] : nullptr, results[0],
+               with_bias ? results[1] : nullptr, scratch.get(), parts, activation});
+  });
+}
+
+void check_pooling() {
+  Pooling shape{};
+  shape.images = draw(0, 6), shape.channels = draw(1, 90);
+  for (PoolingAxis* axis : {&shape.down, &shape.right}) {
+    axis->size = draw(1, 20), axis->window = draw(1, axis->size), axis->stride = draw(1, 5);
+    bool same = draw(0, 1);
+    axis->count = same ? (axis->size + axis->stride - 1) / axis->stride : (axis->size - axis->window) / axis->stride + 1;
+    int64_t missing = (axis->count - 1) * axis->stride + axis->window - axis->size;
+    axis->before = same && missing > 0 ? missing / 2 : 0;
+  }
+  int64_t inside = shape.images * shape.down.size * shape.right.size * shape.channels;
+  int64_t outside = shape.images * shape.down.count * shape.right.count * shape.channels;
+  Array x = make(inside), dy = make(outside);
+  std::unique_ptr<int32_t[]> places(new int32_t[outside]());
+  compare("max_pool_forward", {outside}, [&](Pool& pool, std::vector<float*> results) {
+    kernels().max_pool_forward(pool, {x.get(), results[0], places.get(), shape});
+  });
+  compare("max_pool_backward", {inside}, [&](Pool& pool, std::vector<float*> results) {
+    kernels().max_pool_backward(pool, {places.get(), dy.get(), results[0], shape});
+  });
+  compare("average_pool_forward", {outside}, [&](Pool& pool, std::vector<float*> results) {
+    kernels().average_pool_forward(pool, {x.get(), results[0], shape});
+  });
+  compare("average_pool_backward", {inside}, [&](Pool& pool, std::vector<float*> results) {
+    kernels().average_pool_backward(pool, {dy.get(), results[0], shape});
+  });
+}
+
+void check_recurrence() {
+  RecurrenceSizes sizes{draw(0, 40), draw(0, 12), draw(0, 90), Cell(draw(0, int64_t(Cell::count) - 1)), draw(0, 1) == 1};
+  if (draw(0, 9) == 0) sizes.batch = draw(1, 4), sizes.units = draw(300, 500);  // a large kernel for few rows
+  bool lstm = sizes.cell == Cell::lstm, gru = sizes.cell == Cell::gru, gated = sizes.cell != Cell::simple;
+  int64_t steps = sizes.batch * sizes.time, state = sizes.batch * sizes.units;
+  int64_t columns = (lstm ? 4 : gru ? 3 : 1) * sizes.units;
+  bool with_bias = draw(0, 1), with_mask = draw(0, 1), with_scale = draw(0, 1), saving = draw(0, 1);
+  Array entering = make(steps * columns), kernel = make(sizes.units * columns), h0 = make(state), c0 = make(state),
+        bias = make(columns), real = make(steps), scale = make(state);
+  for (int64_t i = 0; i < steps; ++i) real[i] = real[i] > 0;
+  auto if_given = [](bool given, float* array) { return given ? array : nullptr; };
+  compare("recurrence_forward", {steps * sizes.units, state, steps * columns, steps * sizes.units, steps * sizes.units},
+          [&](Pool& pool, std::vector<float*> results) {
+            Array room(new float[kernels().recurrence_forward_room(sizes)]);
+            kernels().recurrence_forward(
+                pool, {sizes, entering.get(), kernel.get(), h0.get(), if_given(lstm, c0.get()),
+                       if_given(with_bias, bias.get()), if_given(with_mask, real.get()),
+                       if_given(with_scale, scale.get()), results[0], if_given(lstm, results[1]),
+                       if_given(saving && gated, results[2]), if_given(saving && gated, results[3]),
+                       if_given(saving, results[4]), room.get()});
+          });
+  Array gates = make(steps * columns), memory = make(steps * sizes.units),
+        before = make(gru ? steps * sizes.units : state), factors = make(steps * sizes.units),
+        d_every = make(steps * sizes.units), d_last = make(state);
+  compare("recurrence_backward", {steps * columns, steps * sizes.units, sizes.units * columns, state, state, columns},
+          [&](Pool& pool, std::vector<float*> results) {
+            Array room(new float[kernels().recurrence_backward_room(sizes)]);
+            kernels().recurrence_backward(
+                pool, {sizes, gates.get(), kernel.get(), if_given(gated, memory.get()), if_given(gated, before.get()),
+                       factors.get(), d_every.get(), if_given(lstm, d_last.get()), if_given(with_mask, real.get()),
+                       if_given(with_scale, scale.get()), results[0], if_given(gru, results[1]), results[2], results[3],
+                       if_given(lstm, results[4]), if_given(with_bias, results[5]), room.get()});
+          });
+}
+
+void check_optimizer() {
+  Rule rule = Rule(draw(0, int64_t(Rule::count) - 1));
+  const int64_t* slots = SLOTS[int(rule)];
+  int64_t count = draw(0, 5), given = slots[0] + draw(0, slots[1] - slots[0]);
+  Array scalars(new float[MOST_SCALARS]);
+  for (int64_t i = 0; i < MOST_SCALARS; ++i) scalars[i] = 0.1f + 0.1f * float(i);
+  std::vector<Array> gradients, weights, old_slots;
+  std::vector<int64_t> sizes, result_sizes;
+  for (int64_t i = 0; i < count; ++i) {
+    sizes.push_back(draw(0, 60000));
+    gradients.push_back(make(sizes[i]));
+    weights.push_back(make(sizes[i]));
+    for (int64_t slot = 0; slot < MOST_SLOTS; ++slot) {
+      old_slots.push_back(make(sizes[i]));
+      for (int64_t j = 0; j < sizes[i]; ++j) old_slots.back()[j] *= old_slots.back()[j];
+    }
+    for (int64_t result = 0; result < 1 + MOST_SLOTS; ++result) result_sizes.push_back(sizes[i]);
+  }
+  bool nesterov = draw(0, 1);
+  compare("optimizer_step", result_sizes, [&](Pool& pool, std::vector<float*> results) {
+    std::vector<Parameter> parameters(count);
+    for (int64_t i = 0; i < count; ++i) {
+      parameters[i] = {gradients[i].get(), weights[i].get(), {}, results[i * (1 + MOST_SLOTS)], {}, scalars.get(),
+                       sizes[i], i % 2 == 0};
+      for (int64_t slot = 0; slot < given; ++slot) {
+        parameters[i].slots[slot] = old_slots[i * MOST_SLOTS + slot].get();
+        parameters[i].new_slots[slot] = results[i * (1 + MOST_SLOTS) + 1 + slot];
+      }
+    }
+    kernels().optimizer_step(pool, {rule, nesterov, parameters.data(), count});
+  });
+}
+
+void check_normalisation() {
+  int64_t rows = draw(0, 9000), channels = draw(1, 150);
+  bool weighted = draw(0, 1);
+  Array x = make(rows * channels), weight = make(rows), gamma = make(channels), beta = make(channels),
+        epsilon = make(1), mean = make(channels), variance = make(channels), dy = make(rows * channels);
+  for (int64_t i = 0; i < rows; ++i) weight[i] = weight[i] > 0;
+  for (int64_t c = 0; c < channels; ++c) variance[c] *= variance[c];
+  epsilon[0] = 1e-3f;
+  const float* weights = weighted ? weight.get() : nullptr;
+  int64_t room = normalisation_parts(rows) * channels;
+  compare("normalisation_forward", {rows * channels, channels, channels}, [&](Pool& pool, std::vector<float*> results) {
+    Array scratch(new float[room]);
+    kernels().normalisation_forward(pool, {x.get(), weights, gamma.get(), beta.get(), epsilon.get(), results[0],
+                                           results[1], results[2], scratch.get(), rows, channels});
+  });
+  compare("normalisation_backward", {rows * channels, channels, channels}, [&](Pool& pool, std::vector<float*> results) {
+    Array scratch(new float[2 * room]);
+    kernels().normalisation_backward(
+        pool, {x.get(), weights, gamma.get(), epsilon.get(), mean.get(), variance.get(), dy.get(), beta.get(),
+               beta.get(), results[0], results[1], results[2], scratch.get(), rows, channels});
+  });
+}
+
+using Halves = std::unique_ptr<uint16_t[]>;
+Halves make_halves(int64_t size) {  // numbers from 0.5 to 2 and their negatives
+  Halves array(new uint16_t[size]);
+  for (int64_t i = 0; i < size; ++i) array[i] = uint16_t(0x3F00 + generator() % 0x100 + (generator() % 2 << 15));
+  return array;
+}
+
+void check_dense_bf16() {
+  if (!kernels_bf16()) return;
+  int64_t rows = draw(0, 300), inputs = draw(0, 200), units = draw(0, 200);
+  Activation activation = Activation(draw(0, int64_t(Activation::count) - 1));
+  bool linear = activation == Activation::linear, with_bias = draw(0, 1), with_input = draw(0, 1);
+  Halves x = make_halves(rows * inputs), y = make_halves(rows * units), dy = make_halves(rows * units);
+  Array kernel = make(inputs * units), bias = make(units);
+  Halves found_y(new uint16_t[rows * units]), dz(new uint16_t[linear ? 0 : rows * units]),
+      dx(new uint16_t[rows * inputs]);
+  compare("dense_forward_bf16", {}, [&](Pool& pool, std::vector<float*>) {
+    kernels_bf16()->dense_forward(pool, {x.get(), kernel.get(), with_bias ? bias.get() : nullptr, found_y.get(), rows,
+                                         inputs, units, activation});
+  });
+  compare("dense_backward_bf16", {inputs * units, units}, [&](Pool& pool, std::vector<float*> results) {
+    kernels_bf16()->dense_backward(pool, {x.get(), kernel.get(), y.get(), dy.get(), dz.get(), results[0],
+                                          with_bias ? results[1] : nullptr, with_input ? dx.get() : nullptr, rows,
+                                          inputs, units, activation});
+  });
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   int64_t rounds = count > 1 ? std::atoll(arguments[1]) : 100;
   int sets = 0;
   for (; chainrule_use_instruction_set(sets); ++sets)
-    for (int64_t round = 0; round < rounds; ++round) check_dense();
+    for (int64_t round = 0; round < rounds; ++round)
+      for (auto check : {check_dense, check_convolution, check_pooling, check_recurrence, check_normalisation,
+                         check_optimizer}) check();
+  for (int64_t round = 0; round < rounds; ++round) check_dense_bf16();
   std::printf("%lld rounds of every kernel in %d instruction sets, %s first: nothing found\n", (long long)rounds, sets,
               chainrule_instruction_set(0));
 }

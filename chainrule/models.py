@@ -836,11 +836,11 @@ class Model(Network):
         fits = jax.tree.structure(optimizer_state) == jax.tree.structure(
             jax.eval_shape(program.initial_optimizer_state, weights))
         key = seed_words(seed or 0)
-        if optimizer_state is None or not fits:
-            return program.compiled_first_start(weights, state, key, np.int32(epoch))
-        if seed is None:
+        goes_on = optimizer_state is not None and fits
+        if goes_on and seed is None:
             key[1] ^= np.uint32(int(optimizer_state["step"]) * 2654435761 & 0xFFFFFFFF)
-        return program.compiled_start(weights, state, optimizer_state, key, np.int32(epoch))
+        run = program.compiled_start(weights, state, key, np.int32(epoch))
+        return run._replace(optimizer=optimizer_state) if goes_on else run
 
     def _cached(self, key, make):
         """Something made once for this compilation of the model."""

@@ -30,7 +30,7 @@ class Recording(Call):
 
     def __init__(self, *arguments, shifts: Mapping[str, Any] = MappingProxyType({}), **options):
         super().__init__(*arguments, **options)
-        self.shifts = shifts
+        self.shifts, self.fuses = shifts, False
         self.outputs: dict[str, Any] = {}
         self.preactivations: dict[str, Any] = {}
         self.layers: dict[str, Layer] = {}

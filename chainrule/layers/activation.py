@@ -333,7 +333,7 @@ def prepare_activation(layer) -> None:
 
 def fused_name(layer) -> str | None:
     """The name by which kernels know the activation of a bound layer, where they can have it in their own pass."""
-    return _FUSED.get(vars(layer._origin)["_activate"])
+    return _FUSED.get(vars(layer._origin)["_activate"]) if layer._bound.fuses else None
 
 
 def row_axis(layer, setting: str, axis, shape) -> int:

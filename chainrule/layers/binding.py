@@ -61,6 +61,7 @@ class Call:
         self.losses: list[jax.Array] = []
         self.mixings: list[tuple[jax.Array, jax.Array]] = []
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
+        self.fuses = True  # whether an activation may be one pass with what enters it, which then nobody sees
         self.checks_inputs = True  # whether inputs must have the shapes that were declared
         self.sizes = _PROBES[0]  # while a network is described: what stands in for its open axes
         self._paths = layer_paths(root)

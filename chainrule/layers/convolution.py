@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
-from chainrule.layers.activation import prepare_activation
+from chainrule.layers.activation import fused_name, prepare_activation
 from chainrule.layers.base import Layer
 from chainrule.layers.dense import check_count, known_last_axis
 from chainrule.layers.pooling import check_data_format
@@ -18,8 +18,6 @@ from chainrule.ops.convolution import (
 )
 from chainrule.ops.pooling import one_for_each_axis
 
-# The activations that a kernel applies itself. A sigmoid stays apart: losses read what entered it.
-_WITHIN = ("relu", "tanh", "elu")
 _PLACES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
 
 
@@ -85,8 +83,8 @@ class _Windowed(Layer):
         if not (kernels.active() and x.dtype == "float32"):
             y = function(x, *settings)
             return self._activate(y if bias is None else y + bias)
-        if self.activation in _WITHIN:
-            return function(x, *settings, bias=bias, activation=self.activation)
+        if fused := fused_name(self):
+            return function(x, *settings, bias=bias, activation=fused)
         return self._activate(function(x, *settings, bias=bias))
 
 

@@ -198,11 +198,6 @@ class TrainingProgram:
 
     @functools.cached_property
     def compiled_start(self):
-        """`start`, compiled, so that a run begins without a compilation for each small array."""
-        return compiled_once(self.start)
-
-    @functools.cached_property
-    def compiled_first_start(self):
-        """`start` with the state of an optimiser that has not made a step, in the same program: one less to compile."""
+        """`start` with the state of an optimiser before its first step: one program for all that a run begins with."""
         return compiled_once(lambda weights, state, key, epoch: self.start(
             weights, state, self.initial_optimizer_state(weights), key, epoch))

@@ -79,7 +79,8 @@ def test_a_sigmoid_stands_for_two_classes():
 def test_heat_is_resized_and_between_0_and_1():
     model = small(MaxPooling2D(2, name="pooled"), Conv2D(5, 3, name="deep"), Flatten())
     heat = grad_cam(model, IMAGES, layer="deep")
-    assert heat.shape == (5, 8, 6) and heat.min() >= 0 and set(heat.max((1, 2))) <= {0, 1}
+    assert heat.shape == (5, 8, 6) and heat.min() >= 0 and heat.max() <= 1
+    assert set(heat.max((1, 2)).round(6)) <= {0, 1}  # weights of neighbours sum to 1 but for a rounding error
     assert grad_cam(model, IMAGES, layer="pooled").shape == (5, 8, 6)
     # Two by one places over 8 rows: linear between their centres at rows 1.5 and 5.5.
     one = heat[heat.max((1, 2)) == 1][0]

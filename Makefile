@@ -13,10 +13,10 @@ demo: $(STAMPS)/all ## install and train on a bundled data set
 
 test: $(STAMPS)/dev ## the tests
 	@$(BIN)/ruff check --quiet chainrule tests benchmarks docs
-	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests --ignore tests/parity
+	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests -m "not peers"
 
 parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
-	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity -m peers
+	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity tests/benchmarks -m peers
 
 bench: $(STAMPS)/peers ## speed beside PyTorch, Keras, scikit-learn, Flax and hand-written JAX; BENCH=--quick for a look
 	@$(BIN)/python benchmarks/run.py $(BENCH)
@@ -59,6 +59,6 @@ $(STAMPS)/dev: $(STAMPS)/all
 	@touch $@
 
 $(STAMPS)/peers: $(STAMPS)/dev
-	@echo "Installing PyTorch and Keras, to compare with"
+	@echo "Installing PyTorch, Keras, Flax and scikit-learn, to compare with"
 	@$(INSTALL) --no-build-isolation --editable '.[all,dev,peers]'
 	@touch $@

@@ -13,7 +13,7 @@ demo: $(STAMPS)/all ## install and train on a bundled data set
 
 test: $(STAMPS)/dev ## the tests
 	@$(BIN)/ruff check --quiet chainrule tests benchmarks docs
-	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests -m "not peers"
+	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests --ignore tests/parity -m "not peers"
 
 parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras
 	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity tests/benchmarks -m peers

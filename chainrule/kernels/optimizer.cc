@@ -35,7 +35,7 @@ static inline Vector moved(Vector gradient, Vector weight, Vector (&slots)[MOST_
     }
     Vector second = slots[1];
     if (has[2]) slots[2] = second = slots[2] >= second || slots[2] != slots[2] ? slots[2] : second;
-    return weight - rate * slots[0] / (square_root(second) + epsilon);
+    return weight - rate / (square_root(second) + epsilon) * slots[0];  // the product is not rounded by itself
   }
   if constexpr (rule == Rule::adamax) {
     const float rate = s[0], beta_1 = s[1], beta_2 = s[2], epsilon = s[3];

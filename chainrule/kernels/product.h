@@ -141,8 +141,10 @@ static inline void multiply_block(const Matrix& a, const Matrix& b, float* c, in
   alignas(64) float packed_rows[MOST_PACKED_ROWS_OF_A * PACKED_ROWS];
   int64_t count = rows.end - rows.begin;
   bool packs = lines_collide(a) && count <= MOST_PACKED_ROWS_OF_A && columns.end - columns.begin > 2 * TILE_COLUMNS;
-  for (int64_t p = 0; p < depth || p == 0; p += PACKED_ROWS) {
-    int64_t some = depth - p < PACKED_ROWS ? depth - p : PACKED_ROWS;
+  // Of equal depth: a thin last one would read and write all of `c` for little.
+  int64_t blocks = depth > 0 ? (depth + PACKED_ROWS - 1) / PACKED_ROWS : 1, height = (depth + blocks - 1) / blocks;
+  for (int64_t block = 0, p = 0; block < blocks; ++block, p += height) {
+    int64_t some = depth - p < height ? depth - p : height;
     bool first = p == 0, last = p + some >= depth;
     if (packs) pack_rows(a, rows, p, some, packed_rows);
     for (int64_t j = columns.begin; j < columns.end; j += TILE_COLUMNS) {

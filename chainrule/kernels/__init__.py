@@ -3,6 +3,6 @@
 `registry` is what a kernel is to JAX. Then, for each kernel, `<name>.py` (its twin and its gradient), `<name>.cc` and
 `<name>.h` (the computation, compiled for each instruction set) and `<name>_call.cc` (what XLA calls).
 """
-from chainrule.kernels.registry import Report, active, active_in_bfloat16, allowed, library, report
+from chainrule.kernels.registry import Report, active, active_in_bfloat16, allowed, library, report, serve
 
-__all__ = ["Report", "active", "active_in_bfloat16", "allowed", "library", "report"]
+__all__ = ["Report", "active", "active_in_bfloat16", "allowed", "library", "report", "serve"]

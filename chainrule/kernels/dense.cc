@@ -9,7 +9,7 @@ struct BiasAndActivation {
   static constexpr bool only_sums = false;
   const float* bias;
   inline Vector operator()(Vector sums, int64_t, int64_t j, int64_t count) const {
-    if (bias) sums += count == LANES ? load(bias + j) : load_part(bias + j, count);
+    if (bias) sums += load_some(bias + j, count);
     return activate<kind>(sums);
   }
 };
@@ -29,19 +29,15 @@ static inline void enter_columns(const DenseBackward& call, int64_t j, int64_t c
   for (int64_t row = 0; row < call.rows; ++row)
     for (int v = 0; v < VECTORS; ++v) {
       int64_t place = row * call.units + j + v * LANES;
-      Vector dz = VECTORS > 1 || count == LANES ? load(call.dy + place) : load_part(call.dy + place, count);
+      Vector dz = load_some(call.dy + place, count);
       if constexpr (kind != Activation::linear) {
-        dz *= slope<kind>(VECTORS > 1 || count == LANES ? load(call.y + place) : load_part(call.y + place, count));
-        if (VECTORS > 1 || count == LANES) store(call.dz + place, dz);
-        else store_part(call.dz + place, dz, count);
+        dz *= slope<kind>(load_some(call.y + place, count));
+        store_some(call.dz + place, dz, count);
       }
       totals[v] += dz;
     }
   if (!call.dbias) return;
-  for (int v = 0; v < VECTORS; ++v) {
-    if (VECTORS > 1 || count == LANES) store(call.dbias + j + v * LANES, totals[v]);
-    else store_part(call.dbias + j, totals[v], count);
-  }
+  for (int v = 0; v < VECTORS; ++v) store_some(call.dbias + j + v * LANES, totals[v], count);
 }
 
 template <Activation kind>

@@ -9,7 +9,7 @@ void dense_forward_bf16(Pool& pool, const DenseForwardBf16& call) {
     constexpr Activation kind = decltype(constant)::value;
     // `first` is always true: rows that lie along the sums are never summed in parts.
     auto finish = [bias = call.bias, y = call.y, units = call.units](Vector sums, int64_t i, int64_t j, int64_t count, bool) {
-      if (bias) sums += count == LANES ? load(bias + j) : load_part(bias + j, count);
+      if (bias) sums += load_some(bias + j, count);
       store_halves(y + i * units + j, activate<kind>(sums), count);
     };
     multiply(pool, {call.x, call.inputs, 1}, Right<float>{call.kernel, call.units, 1}, call.rows, call.units, call.inputs,
@@ -32,10 +32,7 @@ static inline void enter_columns(const DenseBackwardBf16& call, int64_t j, int64
       totals[v] += dz;
     }
   if (!call.dbias) return;
-  for (int v = 0; v < VECTORS; ++v) {
-    if (count == LANES) store(call.dbias + j + v * LANES, totals[v]);
-    else store_part(call.dbias + j, totals[v], count);
-  }
+  for (int v = 0; v < VECTORS; ++v) store_some(call.dbias + j + v * LANES, totals[v], count);
 }
 
 template <Activation kind>
@@ -61,8 +58,7 @@ void dense_backward_bf16(Pool& pool, const DenseBackwardBf16& call) {
            [to = call.dkernel, units = call.units](Vector sums, int64_t i, int64_t j, int64_t count, bool first) {
              float* at = to + i * units + j;
              if (!first) sums += load_part(at, count);
-             if (count == LANES) store(at, sums);
-             else store_part(at, sums, count);
+             store_some(at, sums, count);
            });
   if (call.dx)
     multiply(pool, {dz, call.units, 1}, Right<float>{call.kernel, 1, call.units}, call.rows, call.inputs, call.units,

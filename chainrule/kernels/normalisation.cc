@@ -33,12 +33,6 @@ void over_channels(Range channels, const Body& body) {
   for (; channels.end > c; c += LANES) body(Constant<1>{}, c, channels.end - c < LANES ? channels.end - c : LANES);
 }
 
-inline Vector get(const float* from, int64_t count) { return count == LANES ? load(from) : load_part(from, count); }
-inline void put(float* to, Vector vector, int64_t count) {
-  if (count == LANES) store(to, vector);
-  else store_part(to, vector, count);
-}
-
 inline Vector inverse_root(Vector variance, float epsilon) { return 1.0f / square_root(variance + epsilon); }
 
 // SUMS numbers for each channel, summed over the rows: first of each part, then of all. `entry(i, at, count, c, sums)`
@@ -54,14 +48,14 @@ void sum_rows(Pool& pool, int64_t rows, int64_t channels, float* scratch, const 
         for (int v = 0; v < VECTORS; ++v) entry(i, i * channels + c + v * LANES, count, c + v * LANES, sums[v]);
       for (int v = 0; v < VECTORS; ++v)
         for (int s = 0; s < SUMS; ++s)
-          put(scratch + (s * parts + place.part) * channels + c + v * LANES, sums[v][s], count);
+          store_some(scratch + (s * parts + place.part) * channels + c + v * LANES, sums[v][s], count);
     });
   });
   for (int64_t c = 0; c < channels; c += LANES) {
     int64_t count = channels - c < LANES ? channels - c : LANES;
     Vector totals[SUMS] = {};
     for (int s = 0; s < SUMS; ++s)
-      for (int64_t p = 0; p < parts; ++p) totals[s] += get(scratch + (s * parts + p) * channels + c, count);
+      for (int64_t p = 0; p < parts; ++p) totals[s] += load_some(scratch + (s * parts + p) * channels + c, count);
     end(c, count, totals);
   }
 }
@@ -83,31 +77,31 @@ void normalisation_forward(Pool& pool, const NormalisationForward& call) {
   int64_t channels = call.channels;
   sum_rows<1>(pool, call.rows, channels, call.scratch,
               [&](int64_t i, int64_t at, int64_t count, int64_t, Vector* sums) {
-                Vector x = get(call.x + at, count);
+                Vector x = load_some(call.x + at, count);
                 sums[0] += call.weight ? x * call.weight[i] : x;
               },
-              [&](int64_t c, int64_t count, Vector* totals) { put(call.mean + c, totals[0] * share, count); });
+              [&](int64_t c, int64_t count, Vector* totals) { store_some(call.mean + c, totals[0] * share, count); });
   sum_rows<1>(pool, call.rows, channels, call.scratch,
               [&](int64_t i, int64_t at, int64_t count, int64_t c, Vector* sums) {
-                Vector centred = get(call.x + at, count) - get(call.mean + c, count);
+                Vector centred = load_some(call.x + at, count) - load_some(call.mean + c, count);
                 if (call.weight) centred *= call.weight[i];
                 sums[0] += centred * centred;
               },
-              [&](int64_t c, int64_t count, Vector* totals) { put(call.variance + c, totals[0] * share, count); });
+              [&](int64_t c, int64_t count, Vector* totals) { store_some(call.variance + c, totals[0] * share, count); });
   over_places(pool, call.rows, channels, [&](Place place) {
     over_channels(place.channels, [&](auto vectors, int64_t first, int64_t count) {
       constexpr int VECTORS = decltype(vectors)::value;
       Vector mean[VECTORS], factor[VECTORS], beta[VECTORS];
       for (int v = 0; v < VECTORS; ++v) {
         int64_t c = first + v * LANES;
-        mean[v] = get(call.mean + c, count);
-        factor[v] = inverse_root(get(call.variance + c, count), *call.epsilon) * get(call.gamma + c, count);
-        beta[v] = get(call.beta + c, count);
+        mean[v] = load_some(call.mean + c, count);
+        factor[v] = inverse_root(load_some(call.variance + c, count), *call.epsilon) * load_some(call.gamma + c, count);
+        beta[v] = load_some(call.beta + c, count);
       }
       for (int64_t i = place.rows.begin; i < place.rows.end; ++i)
         for (int v = 0; v < VECTORS; ++v) {
           int64_t at = i * channels + first + v * LANES;
-          put(call.y + at, (get(call.x + at, count) - mean[v]) * factor[v] + beta[v], count);
+          store_some(call.y + at, (load_some(call.x + at, count) - mean[v]) * factor[v] + beta[v], count);
         }
     });
   });
@@ -121,13 +115,13 @@ void normalisation_backward(Pool& pool, const NormalisationBackward& call) {
   int64_t channels = call.channels;
   sum_rows<2>(pool, call.rows, channels, call.scratch,
               [&](int64_t, int64_t at, int64_t count, int64_t c, Vector* sums) {
-                Vector dy = get(call.dy + at, count);
+                Vector dy = load_some(call.dy + at, count);
                 sums[0] += dy;
-                sums[1] += dy * (get(call.x + at, count) - get(call.mean + c, count));
+                sums[1] += dy * (load_some(call.x + at, count) - load_some(call.mean + c, count));
               },
               [&](int64_t c, int64_t count, Vector* totals) {
-                put(call.dbeta + c, totals[0], count);
-                put(call.dgamma + c, totals[1] * inverse_root(get(call.variance + c, count), epsilon), count);
+                store_some(call.dbeta + c, totals[0], count);
+                store_some(call.dgamma + c, totals[1] * inverse_root(load_some(call.variance + c, count), epsilon), count);
               });
   over_places(pool, call.rows, channels, [&](Place place) {
     over_channels(place.channels, [&](auto vectors, int64_t first, int64_t count) {
@@ -135,18 +129,18 @@ void normalisation_backward(Pool& pool, const NormalisationBackward& call) {
       Vector mean[VECTORS], factor[VECTORS], by_mean[VECTORS], by_variance[VECTORS];
       for (int v = 0; v < VECTORS; ++v) {
         int64_t c = first + v * LANES;
-        Vector root = inverse_root(get(call.variance + c, count), epsilon);
-        mean[v] = get(call.mean + c, count);
-        factor[v] = root * get(call.gamma + c, count);
-        by_mean[v] = (get(call.dmean + c, count) - factor[v] * get(call.dbeta + c, count)) * share;
-        by_variance[v] = (2.0f * get(call.dvariance + c, count) - factor[v] * root * get(call.dgamma + c, count)) * share;
+        Vector root = inverse_root(load_some(call.variance + c, count), epsilon);
+        mean[v] = load_some(call.mean + c, count);
+        factor[v] = root * load_some(call.gamma + c, count);
+        by_mean[v] = (load_some(call.dmean + c, count) - factor[v] * load_some(call.dbeta + c, count)) * share;
+        by_variance[v] = (2.0f * load_some(call.dvariance + c, count) - factor[v] * root * load_some(call.dgamma + c, count)) * share;
       }
       for (int64_t i = place.rows.begin; i < place.rows.end; ++i) {
         float weight = call.weight ? call.weight[i] : 1.0f;
         for (int v = 0; v < VECTORS; ++v) {
           int64_t at = i * channels + first + v * LANES;
-          Vector through = by_mean[v] + (get(call.x + at, count) - mean[v]) * by_variance[v];
-          put(call.dx + at, get(call.dy + at, count) * factor[v] + through * weight, count);
+          Vector through = by_mean[v] + (load_some(call.x + at, count) - mean[v]) * by_variance[v];
+          store_some(call.dx + at, load_some(call.dy + at, count) * factor[v] + through * weight, count);
         }
       }
     });

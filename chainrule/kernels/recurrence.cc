@@ -37,15 +37,6 @@ static inline int64_t whole_panels(int64_t count) { return (count + TILE_COLUMNS
 // The rows of what is read again and again do not lie a power of two apart: they would displace each other in the cache.
 static inline int64_t row_width(int64_t count) { return whole_panels(count) + 16; }
 
-static inline Vector load_some(const float* from, int64_t count) {
-  return count == LANES ? load(from) : load_part(from, count);
-}
-
-static inline void store_some(float* to, Vector vector, int64_t count) {
-  if (count == LANES) store(to, vector);
-  else store_part(to, vector, count);
-}
-
 static inline int64_t at_most_lanes(int64_t count) { return count < LANES ? count : LANES; }
 
 // How a walk is divided: into bands of rows that go their own way, or into blocks of columns that wait for each other

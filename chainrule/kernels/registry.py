@@ -59,6 +59,11 @@ def active_in_bfloat16() -> bool:
     return active() and library().chainrule_has_bfloat16()
 
 
+def serve(*arrays) -> bool:
+    """Whether kernels of float32 may be used, and all arrays are of that type."""
+    return active() and all(jnp.result_type(array) == jnp.float32 for array in arrays)
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The C++ code, with all that it offers made known to XLA; `None` where it was not built."""
@@ -155,23 +160,19 @@ class Kernel:
         mlir.register_lowering(primitive, mlir.lower_fun(self._run_twin, multiple_results=True))
         mlir.register_lowering(primitive, lower, platform="cpu")
         ad.primitive_jvps[primitive] = self._jvp
-        batching.primitive_batchers[primitive] = functools.partial(self._batch, primitive.bind)
+        batching.primitive_batchers[primitive] = self._batch
         return primitive
 
-    def _batch(self, bind: Callable, arrays, axes, *, members, **settings):
+    def _batch(self, arrays, axes, *, members, **settings):
         """One axis more: that of a population, which the C++ code takes in front, or one around it."""
         if any(members):
             function = functools.partial(self._run_twin, members=members, **settings)
-            return jax.vmap(function, in_axes=list(axes))(*arrays), [0] * self._count(arrays, axes, members, settings)
-        arrays = [array if axis is None else jnp.moveaxis(array, axis, 0)
-                  for array, axis in zip(arrays, axes, strict=True)]
-        results = bind(*arrays, members=tuple(axis is not None for axis in axes), **settings)
+            results = jax.vmap(function, in_axes=list(axes))(*arrays)
+        else:
+            arrays = [array if axis is None else jnp.moveaxis(array, axis, 0)
+                      for array, axis in zip(arrays, axes, strict=True)]
+            results = self._primitive.bind(*arrays, members=tuple(axis is not None for axis in axes), **settings)
         return results, [0] * len(results)
-
-    def _count(self, arrays, axes, members, settings) -> int:
-        """The number of results."""
-        function = jax.vmap(functools.partial(self._run_twin, members=members, **settings), in_axes=list(axes))
-        return len(jax.eval_shape(function, *arrays))
 
     def _jvp(self, arrays, tangents, *, members, **settings):
         """The results, and a linear function of the tangents that are there."""

@@ -20,7 +20,6 @@ constexpr int LANES = 4;
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
 typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
-typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
 
 static inline Vector load(const float* from) {
   Vector vector;
@@ -51,10 +50,15 @@ static inline void store_part(float* to, Vector vector, int64_t count) {
 #endif
 }
 
-static inline Vector select(Integers where, Vector first, Vector second) { return where ? first : second; }
+// As many as there are, up to a whole vector.
+static inline Vector load_some(const float* from, int64_t count) {
+  return count == LANES ? load(from) : load_part(from, count);
+}
 
-static inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
-static inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+static inline void store_some(float* to, Vector vector, int64_t count) {
+  if (count == LANES) store(to, vector);
+  else store_part(to, vector, count);
+}
 
 static inline float sum(Vector vector) {
   float total = 0;  // in a fixed order, the same for every instruction set of one width
@@ -134,21 +138,6 @@ static inline Vector hyperbolic_tangent(Vector x) {
   Vector ratio = bounded * above / below;
   Vector size = x < 0.0f ? -x : x;
   return size < 0.0004f ? x : ratio;
-}
-
-// The natural logarithm of 1 + y for 0 <= y <= 1.
-static inline Vector logarithm_of_one_plus(Vector y) {
-  // log(1 + y) = 2 artanh(y / (2 + y)), and y / (2 + y) <= 1 / 3.
-  Vector ratio = y / (2.0f + y), square = ratio * ratio;
-  Vector series = broadcast(1.0f / 15);
-  series = series * square + 1.0f / 13;
-  series = series * square + 1.0f / 11;
-  series = series * square + 1.0f / 9;
-  series = series * square + 1.0f / 7;
-  series = series * square + 1.0f / 5;
-  series = series * square + 1.0f / 3;
-  series = series * square + 1.0f;
-  return 2.0f * ratio * series;
 }
 
 }  // namespace chainrule::CHAINRULE_ISA

@@ -80,7 +80,7 @@ class _Windowed(Layer):
     def _ended(self, function, x, *settings):
         """A function of `ops.convolution`, then the bias and the activation: in one, where a kernel does it in one."""
         bias = self.bias if self.use_bias else None
-        if not (kernels.active() and x.dtype == "float32"):
+        if not kernels.serve(x):
             y = function(x, *settings)
             return self._activate(y if bias is None else y + bias)
         if fused := fused_name(self):

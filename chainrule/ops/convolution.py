@@ -370,7 +370,7 @@ def _convolve_transposed(x, kernel, bias, windows: Windows, places: tuple[int, .
 
 def _has_kernel(x) -> bool:
     """Whether a kernel serves, and may be used: for sequences and images of float32."""
-    return kernels.active() and x.ndim < 5 and x.dtype == "float32"
+    return x.ndim < 5 and kernels.serve(x)
 
 
 def _as_images(x, kernel, windows: Windows):

@@ -39,7 +39,7 @@ def dense(x, kernel, bias=None, activation: Callable | None = None, fused: str |
     if dtype is not None:
         x, kernel, bias = (None if array is None else array.astype(dtype) for array in (x, kernel, bias))
     arrays = (x, kernel) if bias is None else (x, kernel, bias)
-    if not (kernels.active() and x.ndim > 1 and all(array.dtype == jnp.float32 for array in arrays)):
+    if not (x.ndim > 1 and kernels.serve(*arrays)):
         y = x @ kernel if bias is None else x @ kernel + bias
         return y if activation is None else activation(y)
     return _by_kernel(dense_forward, x, kernel, bias, activation, fused)

@@ -216,7 +216,7 @@ def _average_pool(x, pool_size, strides, padding: str, owner: str):
 def _kernel_serves(x, windows, strides, fewest: int) -> bool:
     """Whether there is C++ code for such arrays, and it is the faster one; `fewest` windows must hold a place."""
     on_a_place = math.prod(windows) / math.prod(strides)
-    return (kernels.active() and jax.default_backend() == "cpu" and x.ndim < 5 and x.dtype == jnp.float32
+    return (kernels.serve(x) and jax.default_backend() == "cpu" and x.ndim < 5
             and x.shape[-1] >= _FEWEST_CHANNELS and fewest <= on_a_place <= _MOST_WINDOWS_ON_A_PLACE)
 
 

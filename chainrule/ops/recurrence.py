@@ -190,7 +190,8 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
         inputs = jnp.where(mask[..., None], inputs, 0)
     bias, recurrent_bias = (bias[0], bias[1]) if bias is not None and bias.ndim == 2 else (bias, None)
     usual = recurrence.backward is not None and activation is None and recurrent_activation is None
-    if usual and _in_float32(inputs, kernel, recurrent_kernel, bias, recurrent_bias, recurrent_scale, initial_state):
+    taking_part = (inputs, kernel, recurrent_kernel, bias, recurrent_bias, recurrent_scale, initial_state)
+    if usual and kernels.serve(*jax.tree.leaves(taking_part)):
         return _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask,
                           recurrent_scale, reverse)
     entering = jnp.moveaxis(inputs, 1, 0) @ kernel  # steps first, as the loop takes them
@@ -226,12 +227,6 @@ def one_step(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, sta
     states = tuple(jnp.asarray(state, entering.dtype) for state in states)
     multiply = _multiplier(recurrent_kernel, recurrent_bias, recurrent_scale)
     return recurrence.step(entering, multiply, states, activation or jnp.tanh, recurrent_activation or lax.logistic)[0]
-
-
-def _in_float32(inputs, *others) -> bool:
-    """Whether kernels may be used, and everything is of the type that they are for."""
-    return kernels.active() and inputs.dtype == jnp.float32 and all(
-        jnp.result_type(array) == jnp.float32 for array in jax.tree.leaves(others))
 
 
 def _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask, scale, reverse):

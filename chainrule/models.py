@@ -13,6 +13,7 @@ from chainrule import layers as built_in
 from chainrule import losses, metrics, optimizers, saving
 from chainrule.callbacks.history import Recorder
 from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, resolve_verbosity
+from chainrule.callbacks.run_recorder import RunRecorder
 from chainrule.configuration import Configurable
 from chainrule.data import arrays
 from chainrule.data.preparation import Preparation
@@ -42,6 +43,8 @@ from chainrule.network.summary import count, summary_html, summary_text
 from chainrule.network.view import LayerView, find_view
 from chainrule.ops import random
 from chainrule.precision import check_policy, precision
+from chainrule.runs import Keeper, Run, as_run
+from chainrule.runs.facts import describe_arrays, describe_data, describe_network
 from chainrule.training import prepare
 from chainrule.training.batches import Batches
 from chainrule.training.compiled import Compiled
@@ -405,7 +408,7 @@ class Model(Network):
     def fit(self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose="auto", callbacks=None,
             validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight=None,
             sample_weight=None, initial_epoch: int = 0, validation_batch_size: int | None = None,
-            validation_freq: int = 1, seed: int | None = None) -> History:
+            validation_freq: int = 1, seed: int | None = None, run=None, resume: bool = False) -> History:
         """Train the model.
 
         Args:
@@ -428,9 +431,20 @@ class Model(Network):
             validation_freq: validate after every so many epochs.
             seed: decides the initial weights, where there are none yet, the order of rows and all random layers.
                 Without one, weights start from seed 0 and each further fit has an order of its own.
+            run: a folder for all of this training, or a `Run`: checkpoints are written to it while it is under way,
+                figures by step and epoch, and in the end the model.
+            resume: whether to go on from the newest whole checkpoint in that folder: a run that was interrupted, in
+                whatever way, ends with the same bytes as one that was not. Where there is none, training starts anew.
 
         Returns:
-            The `History`: `history.history["loss"]` has one value an epoch.
+            The `History`: `history.history["loss"]` has one value an epoch, `history.resumed_from` says where the run
+            went on.
+
+        Raises:
+            SettingError: the folder holds a run and `resume` is not given, or one that was begun with other data,
+                another network or other arguments than `epochs`.
+            FileAccessError: the folder cannot be written to, or another process trains in it.
+            NotFiniteError: the loss became NaN or infinite; the model keeps the weights from before that step.
 
         Example:
             >>> from chainrule.layers import Dense
@@ -445,6 +459,8 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
+        if resume and run is None:
+            raise SettingError("resume=True goes on with a run: say in which folder it is, as in run='runs/first'.")
         source = x if isinstance(x, Source) else None
         with self._environment(), contextlib.ExitStack() as readers:
             x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
@@ -465,16 +481,38 @@ class Model(Network):
             if self.preparation is None:
                 self.preparation = getattr(source, "preparation", None)
             weights, state = self.variables(0 if seed is None else seed)
-            run = self._start(program, weights, state, initial_epoch, seed)
+            start = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
                 "epochs": epochs, "steps": batches.steps, "samples": batches.count, "batch_size": batches.size,
                 "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+            told, keeper = _as_list(callbacks), None
+            if run is not None:
+                keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {
+                    "training_data": describe_data(batches, data),
+                    "validation_data": describe_data(validation_batches, validation),
+                    "validation_freq": validation_freq}, epochs))
+                told = [*told, RunRecorder(keeper.metrics, keeper.run.log_steps)]
+                history.resumed_from = history.params["resumed_from"] = keeper.resumed_from
             display = TrainingProgress(history.params["verbose"])
-            events = Events([*_as_list(callbacks), Recorder(history), display], self, history.params)
+            events = Events([*told, Recorder(history), display], self, history.params)
             self._check_rate_is_set_once(events)
             self.__dict__.update(stop_training=False, history=history)
-            Fit(self, program, data, validation, events, epochs, validation_freq, pace, judge).run(run)
+            if keeper is not None:
+                keeper.watch(told)
+            Fit(self, program, data, validation, events, epochs, validation_freq, pace, judge, keeper).run(start)
+            if keeper is not None:
+                keeper.save_model(self)
         return history
+
+    def _keeper(self, run: Run, resume: bool, callbacks: list, start: RunState, data: dict, epochs: int) -> Keeper:
+        """What keeps a fit in a folder, with all that must be the same when it goes on."""
+        network, optimizer = describe_network(self), type(self.optimizer).__name__
+        facts = {"network": network, "weights": describe_arrays(start.weights), "optimizer": optimizer,
+                 "optimizer_state": describe_arrays(start.optimizer), "dtype": self.dtype,
+                 "callbacks": [type(callback).__name__ for callback in callbacks], **data}
+        settings = {"network": network, "optimizer": {optimizer: self.optimizer.hyperparameters()}, "epochs": epochs,
+                    **{name: facts[name] for name in ("dtype", "callbacks", *data)}}
+        return Keeper(run, resume, settings, facts)
 
     def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose="auto", sample_weight=None,
                  callbacks=None, return_dict: bool = False):

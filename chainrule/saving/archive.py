@@ -14,6 +14,16 @@ from chainrule.errors import FileAccessError, FileFormatError
 # A member may be this large, or as large as the ratio allows: plain text packs well, but not without end.
 _FREE_SIZE = 4 << 20
 _LARGEST_RATIO = 100
+_DAMAGED = ".damaged"
+
+
+@contextlib.contextmanager
+def naming(path, what: str):
+    """The one place that words what is wrong with a file."""
+    try:
+        yield
+    except FileFormatError as error:
+        raise FileFormatError(f"{path} cannot be read as {what}: {error}.") from error
 
 
 def read_members(path, limits: Mapping[str, int | None]) -> dict[str, bytes]:
@@ -123,6 +133,16 @@ def write_atomically(path, write: Callable[[BinaryIO], None], overwrite: bool = 
         _flush_folder(target.parent)
     except OSError as error:
         raise FileAccessError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file a name that nobody takes for a whole one's; its new name."""
+    kept = path.with_name(path.name + _DAMAGED)
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}{_DAMAGED}-{number}")
+    return path.replace(kept)
 
 
 def check_target(path, overwrite: bool = True) -> Path:

@@ -60,6 +60,21 @@ def save_model(model, path, overwrite: bool = True, include_optimizer: bool = Tr
         SettingError: a setting cannot be said in plain data (a lambda, an optax transformation).
         FileAccessError: the file cannot be written there.
     """
+    compiled = model.__dict__.get("_compiled") if include_optimizer else None
+    text, settings = describe_model(model, include_optimizer)
+    arrays = _model_arrays(model)
+    if compiled is not None and _fits(compiled.optimizer_state, _optimizer_specs(model, compiled.optimizer)):
+        arrays |= _flat("optimizer", compiled.optimizer_state)
+    arrays |= {f"setting/{index}": array for index, array in enumerate(settings)}
+    archive.write_members(path, dict(zip(_MEMBERS, (text, tensors.pack(arrays)), strict=True)), overwrite)
+
+
+def describe_model(model, include_optimizer: bool = True) -> tuple[bytes, list[np.ndarray]]:
+    """What `model.json` says of a model, and the arrays among its settings.
+
+    Raises:
+        SettingError: a setting cannot be said in plain data.
+    """
     settings: list[np.ndarray] = []
     compiled = model.__dict__.get("_compiled") if include_optimizer else None
     write = lambda value: serialize(value, _registries([type(model)]), settings)
@@ -78,11 +93,7 @@ def save_model(model, path, overwrite: bool = True, include_optimizer: bool = Tr
     if len(text) > _LONGEST_DESCRIPTION:
         raise SettingError(f"The model cannot be kept in a file: its settings take {len(text):,} bytes; at most "
                            f"{_LONGEST_DESCRIPTION:,} are allowed.")
-    arrays = _model_arrays(model)
-    if compiled is not None and _fits(compiled.optimizer_state, _optimizer_specs(model, compiled.optimizer)):
-        arrays |= _flat("optimizer", compiled.optimizer_state)
-    arrays |= {f"setting/{index}": array for index, array in enumerate(settings)}
-    archive.write_members(path, dict(zip(_MEMBERS, (text, tensors.pack(arrays)), strict=True)), overwrite)
+    return text, settings
 
 
 def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any] | None = None):
@@ -98,7 +109,7 @@ def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any]
         UnknownLayerError: it names something that is neither built in nor in `custom_objects`.
     """
     custom_objects = _checked_objects(custom_objects)
-    with _naming(path, "a chainrule model"):
+    with archive.naming(path, "a chainrule model"):
         members = archive.read_members(path, dict(zip(_MEMBERS, (_LONGEST_DESCRIPTION, None), strict=True)))
         description = _checked_description(parse_json(members["model.json"], "model.json"))
         stored = members["weights.safetensors"]
@@ -141,7 +152,7 @@ def load_weights(model, path) -> None:
         FileFormatError: the file is damaged, or its arrays are not those of this model.
     """
     _require_built(model, "load_weights")
-    with _naming(path, "weights of this model"):
+    with archive.naming(path, "weights of this model"):
         with open(path, "rb") as file:
             data = file.read()
         _take_arrays(model, tensors.unpack(data, "the file"))
@@ -152,15 +163,6 @@ def _require_built(model, what: str) -> None:
         raise NotReadyError(
             f"{what} needs a model that is built. Give the first layer an input shape (Input(...) or "
             f"input_shape=...), or call the model on data first.")
-
-
-@contextlib.contextmanager
-def _naming(path, what: str):
-    """The one place that words what is wrong with a file."""
-    try:
-        yield
-    except FileFormatError as error:
-        raise FileFormatError(f"{path} cannot be read as {what}: {error}.") from error
 
 
 @contextlib.contextmanager

@@ -35,6 +35,16 @@ class TensorSpec:
     stop: int
 
 
+def is_storable(dtype) -> bool:
+    """Whether the format has a type of numbers.
+
+    Example:
+        >>> is_storable("float32"), is_storable("complex64")
+        (True, False)
+    """
+    return np.dtype(dtype) in _DTYPES.values()
+
+
 def pack(tensors: Mapping[str, np.ndarray]) -> bytes:
     """Named arrays as bytes; the same arrays give the same bytes.
 

@@ -9,9 +9,11 @@ import numpy as np
 from chainrule.errors import NotFiniteError
 from chainrule.layers.binding import Call
 from chainrule.training.events import Events
+from chainrule.training.interruption import Interruption
 from chainrule.training.objective import Batch
 from chainrule.training.predict import Evaluation
 from chainrule.training.program import Numbers, Progress, RunState, TrainingProgram
+from chainrule.training.statistics import averaged_statistics
 from chainrule.training.stream import Stream
 
 # How long one call of the program should take: short enough for Ctrl-C and progress, long enough to cost nothing.
@@ -55,6 +57,8 @@ class Fit:
         validation_every: validate after every so many epochs.
         pace: kept between fits of the same program.
         judge: the evaluation of validation data that are streamed.
+        keeper: what keeps the run in a folder: `restore`, `between` and `at_end` of a `chainrule.runs.Keeper`.
+        figures: of the last epoch that ended.
     """
 
     model: Any
@@ -66,60 +70,83 @@ class Fit:
     validation_every: int
     pace: Pace
     judge: Evaluation | None = None
+    keeper: Any = None
+    figures: dict[str, float] = field(default_factory=dict)
 
     def run(self, run: RunState) -> RunState:
-        """Train to the end, or until a callback stops it; the state that is reached."""
-        events, epoch = self.events, int(run.epoch)
-        figures: dict[str, float] = {}
-        run = self._told(run, events.on_train_begin)
-        fresh = True
-        try:
-            while epoch < self.epochs and not self.model.stop_training:
-                if fresh:
-                    run = self._told(run, events.on_epoch_begin, epoch)
-                    if self.model.stop_training:
-                        break
-                epoch_before, step_before = epoch, int(run.step)
-                if self._by_batches:
-                    run = self._told(run, events.on_train_batch_begin, int(run.step))
-                after, progress = self._advance(run, self._segment(epoch, int(run.step)))
-                if np.asarray(after.not_finite)[0] >= 0:
-                    run = self._just_before(run, after)
-                    raise self._not_finite(run)
-                run = after
-                if self._by_batches:
-                    running = self._running(progress)
-                    run = self._told(run, events.on_train_batch_end, step_before, logs=running)
-                ended = int(progress.epochs)
-                epoch, fresh = epoch_before + ended, ended > 0
-                logs = jax.device_get(progress.logs) if ended else {}
-                for row in range(ended):
-                    figures = {name: logs[name][row] for name in logs} | self._judged(run, epoch_before + row)
-                    figures = self._figures(epoch_before + row, figures)
-                    run = self._end_epoch(run, epoch_before + row, figures, last=row == ended - 1)
-                if not ended:
-                    for callback in events.callbacks:
-                        if hasattr(callback, "on_segment"):
-                            callback.on_segment(epoch, int(run.step), self._running(progress))
-            run = self.program.finish(run)
-        finally:
-            events.close()
+        """Train to the end, or until a callback or a signal stops it; the state that is reached."""
+        run = self._told(run, self.events.on_train_begin)
+        if self.keeper is not None:
+            run = self.keeper.restore(self, run)
+        self.reached = run
+        with Interruption(terminates=self.keeper is not None) as interruption:
+            try:
+                while int(self.reached.epoch) < self.epochs and not self.model.stop_training and not interruption.asked:
+                    self._go_on(self.reached)
+                    if self.keeper is not None:
+                        self.keeper.between(self, self.reached)
+                if self.keeper is not None:
+                    self.keeper.at_end(self, self.reached)
+                interruption.raise_if_asked(self._interrupted())
+                self.reached = self.program.finish(self.reached)
+            finally:
+                self.events.close()
+                self.model.hold_run(self.reached)
+        run = self._told(self.reached, self.events.on_train_end, logs=self.figures)
+        if any(callback.stale_statistics for callback in self.events.callbacks):
+            run = run._replace(state=averaged_statistics(self.program, run, self.numbers(), self.data))
             self.model.hold_run(run)
-        return self._told(run, events.on_train_end, logs=figures)
+        return run
 
-    @property
-    def _by_batches(self) -> bool:
-        return self.events.wants("on_train_batch_begin", "on_train_batch_end")
+    def _go_on(self, run: RunState) -> None:
+        """One call of the program, the callbacks told of what happens before, in and after it."""
+        events, epoch, step = self.events, int(run.epoch), int(run.step)
+        if step == 0:
+            self.reached = run = self._told(run, events.on_epoch_begin, epoch)
+            if self.model.stop_training:
+                return
+        run = self._told_of_step(run, "on_train_batch_begin", self._taken(epoch, step), step)
+        after, progress = self._advance(run, self._segment(epoch, step))
+        if np.asarray(after.not_finite)[0] >= 0:
+            steps = self._finite_steps(run, after)
+            if not steps:
+                self.reached = run
+                self._end_not_finite(run)
+                return
+            after, progress = self._advance(run, steps)
+        self.reached = run = after
+        ended, step = int(progress.epochs), int(run.step)
+        taken = self._taken(epoch + ended, step)
+        if step == 0:
+            run = self._told_of_step(run, "on_train_batch_end", taken, self.program.batches.steps - 1, progress)
+        logs = jax.device_get(progress.logs) if ended else {}
+        for row in range(ended):
+            figures = {name: logs[name][row] for name in logs} | self._judged(run, epoch + row)
+            self.figures = self._figures(epoch + row, figures)
+            run = self._end_epoch(run, epoch + row, self.figures, goes_on=row < ended - 1 or step > 0)
+        if step > 0:
+            run = self._told_of_step(run, "on_train_batch_end", taken, step - 1, progress)
+        self.reached = self._told_of_segment(run, epoch + ended, self.figures if step == 0 else self._running(progress))
+
+    def _interrupted(self) -> str:
+        """What the end by a signal says."""
+        text = f"Training was stopped in epoch {int(self.reached.epoch) + 1} of {self.epochs}."
+        if self.keeper is None:
+            return text
+        return f"{text} It is saved: fit(..., run={str(self.keeper.run.folder)!r}, resume=True) goes on."
+
+    def _taken(self, epoch: int, step: int) -> int:
+        """How many steps come before a step of an epoch."""
+        return epoch * self.program.batches.steps + step
 
     def _segment(self, epoch: int, step: int) -> int:
         """The number of steps for the next call."""
-        steps = self.program.batches.steps
-        if self._by_batches:
-            return 1
-        left = (self.epochs - epoch) * steps - step
-        if self.events.watched or isinstance(self.validation, Stream) or isinstance(self.data, Stream):
+        left = self._taken(self.epochs, 0) - self._taken(epoch, step)
+        to_next = self.events.steps_to_next(self._taken(epoch, step))
+        streams = isinstance(self.validation, Stream) or isinstance(self.data, Stream)
+        if self.events.watched or streams:
             left = self.program.batches.chunk_end(step) - step
-        return max(1, min(self.pace.steps, left))
+        return max(1, min(self.pace.steps, left, left if to_next is None else to_next))
 
     def _advance(self, run: RunState, steps: int) -> tuple[RunState, Progress]:
         data = self._data_at(run)
@@ -162,14 +189,14 @@ class Fit:
         """The figures of the epoch so far."""
         return floats({name: progress.running[name] for name in self.program.objective.names()})
 
-    def _end_epoch(self, run: RunState, epoch: int, figures: dict[str, float], last: bool) -> RunState:
+    def _end_epoch(self, run: RunState, epoch: int, figures: dict[str, float], goes_on: bool) -> RunState:
         events = self.events
         held_out = {name[4:]: value for name, value in figures.items() if name.startswith("val_")}
         if held_out:
             run = self._told(run, events.on_test_begin)
             run = self._told(run, events.on_test_end, logs=held_out)
         run = self._told(run, events.on_epoch_end, epoch, logs=figures)
-        if not last and not self.model.stop_training:
+        if goes_on and not self.model.stop_training:
             run = self._told(run, events.on_epoch_begin, epoch + 1)
         return run
 
@@ -186,14 +213,35 @@ class Fit:
             return run
         return run._replace(weights=after[0], state=after[1])
 
-    def _just_before(self, run: RunState, after: RunState) -> RunState:
-        """The state before the step whose loss was not finite, reached again from the start of the segment.
+    def _told_of_step(self, run: RunState, event: str, taken: int, step: int, progress=None) -> RunState:
+        """Tell those callbacks whose turn it is when so many steps have been taken in all."""
+        due = self.events.due(event, taken)
+        if not due:
+            return run
+        return self._told(run, self.events.tell, due, event, step, logs=progress and self._running(progress))
 
-        The program is deterministic, so nothing has to be kept for this while all goes well.
+    def _told_of_segment(self, run: RunState, epoch: int, figures: dict[str, float]) -> RunState:
+        """Tell of the time that has passed. The model is brought up to date where a callback may look at it."""
+        if all(callback.passive for callback in self.events.listeners("on_segment")):
+            self.events.on_segment(epoch, int(run.step), logs=figures)
+            return run
+        return self._told(run, self.events.on_segment, epoch, int(run.step), logs=figures)
+
+    def _finite_steps(self, run: RunState, after: RunState) -> int:
+        """How many steps of a segment came before the one whose loss was not finite.
+
+        The program is deterministic: they are taken again, so that nothing has to be kept for this while all goes well.
         """
         epoch, step = (int(number) for number in after.not_finite)
-        steps = (epoch - int(run.epoch)) * self.program.batches.steps + step - int(run.step)
-        return self._advance(run, steps)[0] if steps else run
+        return self._taken(epoch, step) - self._taken(int(run.epoch), int(run.step))
+
+    def _end_not_finite(self, run: RunState) -> None:
+        """Raise, because the loss of the next step is not finite, unless a callback ends the fit without an error."""
+        error = self._not_finite(run)
+        self.model.hold_run(run)
+        if not self.events.on_not_finite(error):
+            raise error
+        self.model.stop_training = True
 
     def _not_finite(self, run: RunState) -> NotFiniteError:
         return NotFiniteError(

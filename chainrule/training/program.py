@@ -17,6 +17,7 @@ from chainrule.layers.binding import Tree
 from chainrule.ops import random
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective, apply_constraints, merge, split_frozen
+from chainrule.training.statistics import follow
 
 # How many epochs one call can report. Calls are sized to a fraction of a second, so this binds for tiny networks only.
 LOG_CAPACITY = 1024
@@ -190,6 +191,11 @@ class TrainingProgram:
         return compiled(self.advance, self.deterministic)
 
     @functools.cached_property
+    def compiled_statistics(self):
+        """The running statistics of weights that were not trained on, taken anew."""
+        return compiled(functools.partial(follow, self), self.deterministic)
+
+    @functools.cached_property
     def compiled_population(self):
         """`advance` over a leading axis of states and numbers; the data are shared."""
         axes = (POPULATION_AXES, 0, None, None, None, None)
@@ -201,3 +207,8 @@ class TrainingProgram:
         """`start` with the state of an optimiser before its first step: one program for all that a run begins with."""
         return compiled_once(lambda weights, state, key, epoch: self.start(
             weights, state, self.initial_optimizer_state(weights), key, epoch))
+
+    @functools.cached_property
+    def compiled_order(self):
+        """The order of an epoch's rows, for a run that goes on within the epoch."""
+        return compiled_once(self.batches.order)

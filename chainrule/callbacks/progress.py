@@ -185,9 +185,8 @@ class TrainingProgress(Callback):
         if self.line is not None:
             self.line.draw(f"Epoch {self._number(0)}", 0.0, "", "compiling")
 
-    def on_segment(self, epoch, step, figures):
-        """Part of an epoch has passed."""
-        self._advance(epoch, step, figures)
+    def on_segment(self, epoch, step, logs=None):
+        self._advance(epoch, step, logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
         if self.verbosity == 0:

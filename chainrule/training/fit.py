@@ -12,6 +12,7 @@ from chainrule.training.events import Events
 from chainrule.training.objective import Batch
 from chainrule.training.predict import Evaluation
 from chainrule.training.program import Numbers, Progress, RunState, TrainingProgram
+from chainrule.training.statistics import averaged_statistics
 from chainrule.training.stream import Stream
 
 # How long one call of the program should take: short enough for Ctrl-C and progress, long enough to cost nothing.
@@ -79,46 +80,47 @@ class Fit:
                     run = self._told(run, events.on_epoch_begin, epoch)
                     if self.model.stop_training:
                         break
-                epoch_before, step_before = epoch, int(run.step)
-                if self._by_batches:
-                    run = self._told(run, events.on_train_batch_begin, int(run.step))
-                after, progress = self._advance(run, self._segment(epoch, int(run.step)))
+                epoch_before, step = epoch, int(run.step)
+                run = self._told_of_step(run, "on_train_batch_begin", self._taken(epoch, step), step)
+                after, progress = self._advance(run, self._segment(epoch, step))
                 if np.asarray(after.not_finite)[0] >= 0:
-                    run = self._just_before(run, after)
-                    raise self._not_finite(run)
-                run = after
-                if self._by_batches:
-                    running = self._running(progress)
-                    run = self._told(run, events.on_train_batch_end, step_before, logs=running)
-                ended = int(progress.epochs)
+                    steps = self._finite_steps(run, after)
+                    if not steps:
+                        self._end_not_finite(run)
+                        break
+                    after, progress = self._advance(run, steps)
+                run, ended = after, int(progress.epochs)
                 epoch, fresh = epoch_before + ended, ended > 0
+                taken = self._taken(epoch, int(run.step))
+                last = (taken - 1) % self.program.batches.steps
+                run = self._told_of_step(run, "on_train_batch_end", taken, last, progress)
                 logs = jax.device_get(progress.logs) if ended else {}
                 for row in range(ended):
                     figures = {name: logs[name][row] for name in logs} | self._judged(run, epoch_before + row)
                     figures = self._figures(epoch_before + row, figures)
                     run = self._end_epoch(run, epoch_before + row, figures, last=row == ended - 1)
-                if not ended:
-                    for callback in events.callbacks:
-                        if hasattr(callback, "on_segment"):
-                            callback.on_segment(epoch, int(run.step), self._running(progress))
+                run = self._told_of_segment(run, epoch, figures if ended else self._running(progress))
             run = self.program.finish(run)
         finally:
             events.close()
             self.model.hold_run(run)
-        return self._told(run, events.on_train_end, logs=figures)
+        run = self._told(run, events.on_train_end, logs=figures)
+        if any(callback.stale_statistics for callback in events.callbacks):
+            run = run._replace(state=averaged_statistics(self.program, run, self.numbers(), self.data))
+            self.model.hold_run(run)
+        return run
 
-    @property
-    def _by_batches(self) -> bool:
-        return self.events.wants("on_train_batch_begin", "on_train_batch_end")
+    def _taken(self, epoch: int, step: int) -> int:
+        """How many steps come before a step of an epoch."""
+        return epoch * self.program.batches.steps + step
 
     def _segment(self, epoch: int, step: int) -> int:
         """The number of steps for the next call."""
-        steps = self.program.batches.steps
-        if self._by_batches:
-            return 1
-        left = (self.epochs - epoch) * steps - step
-        if self.events.watched or isinstance(self.validation, Stream) or isinstance(self.data, Stream):
-            left = self.program.batches.chunk_end(step) - step
+        left = self._taken(self.epochs, 0) - self._taken(epoch, step)
+        to_next = self.events.steps_to_next(self._taken(epoch, step))
+        streams = isinstance(self.validation, Stream) or isinstance(self.data, Stream)
+        if self.events.watched or streams or to_next is not None:
+            left = min(self.program.batches.chunk_end(step) - step, left if to_next is None else to_next)
         return max(1, min(self.pace.steps, left))
 
     def _advance(self, run: RunState, steps: int) -> tuple[RunState, Progress]:
@@ -186,14 +188,34 @@ class Fit:
             return run
         return run._replace(weights=after[0], state=after[1])
 
-    def _just_before(self, run: RunState, after: RunState) -> RunState:
-        """The state before the step whose loss was not finite, reached again from the start of the segment.
+    def _told_of_step(self, run: RunState, event: str, taken: int, step: int, progress=None) -> RunState:
+        """Tell those callbacks whose turn it is when so many steps have been taken in all."""
+        due = self.events.due(event, taken)
+        if not due:
+            return run
+        return self._told(run, self.events.tell, due, event, step, logs=progress and self._running(progress))
 
-        The program is deterministic, so nothing has to be kept for this while all goes well.
+    def _told_of_segment(self, run: RunState, epoch: int, figures: dict[str, float]) -> RunState:
+        """Tell of the time that has passed. The model is brought up to date where a callback may look at it."""
+        if all(callback.passive for callback in self.events.listeners("on_segment")):
+            self.events.on_segment(epoch, int(run.step), logs=figures)
+            return run
+        return self._told(run, self.events.on_segment, epoch, int(run.step), logs=figures)
+
+    def _finite_steps(self, run: RunState, after: RunState) -> int:
+        """How many steps of a segment came before the one whose loss was not finite.
+
+        The program is deterministic: they are taken again, so that nothing has to be kept for this while all goes well.
         """
         epoch, step = (int(number) for number in after.not_finite)
-        steps = (epoch - int(run.epoch)) * self.program.batches.steps + step - int(run.step)
-        return self._advance(run, steps)[0] if steps else run
+        return self._taken(epoch, step) - self._taken(int(run.epoch), int(run.step))
+
+    def _end_not_finite(self, run: RunState) -> None:
+        """Raise, because the loss of the next step is not finite, unless a callback ends the fit without an error."""
+        error = self._not_finite(run)
+        self.model.hold_run(run)
+        if not self.events.on_not_finite(error):
+            raise error
 
     def _not_finite(self, run: RunState) -> NotFiniteError:
         return NotFiniteError(

@@ -17,6 +17,7 @@ from chainrule.layers.binding import Tree
 from chainrule.ops import random
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective, apply_constraints, merge, split_frozen
+from chainrule.training.statistics import follow
 
 # How many epochs one call can report. Calls are sized to a fraction of a second, so this binds for tiny networks only.
 LOG_CAPACITY = 1024
@@ -188,6 +189,11 @@ class TrainingProgram:
     def compiled(self):
         """`advance`, compiled: once for each shape of data."""
         return compiled(self.advance, self.deterministic)
+
+    @functools.cached_property
+    def compiled_statistics(self):
+        """The running statistics of weights that were not trained on, taken anew."""
+        return compiled(functools.partial(follow, self), self.deterministic)
 
     @functools.cached_property
     def compiled_population(self):

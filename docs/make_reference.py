@@ -114,7 +114,8 @@ def sections() -> list[Section]:
                 [Entry("constraints.Constraint", constraints.Constraint),
                  *_registered("constraints", constraints.registry)]),
         Section("Callbacks", "What acts between the steps or epochs of a fit.",
-                [Entry("callbacks.Callback", callbacks.Callback, methods=tuple(callbacks.EVENTS)),
+                [Entry("callbacks.Callback", callbacks.Callback, methods=(
+                    *callbacks.EVENTS, "get_state", "set_state")),
                  *_listed("callbacks", callbacks, except_for=("Callback",), returned=("History",))]),
         Section("Published networks", "For images, with the weights trained on ImageNet. All take images prepared by "
                 "the same `preprocess_input`, which stands beside each: `applications.vgg16.preprocess_input`. Weights "

@@ -55,7 +55,7 @@ class Callback:
         self.params = params
 
     def get_state(self) -> dict[str, Any] | None:
-        """What the callback remembers, as plain data: numbers, texts, lists, dicts, tuples, `None`, arrays, trees of them.
+        """What the callback remembers, as plain data: numbers, texts, lists, dicts, tuples, `None`, trees of arrays.
 
         `None` means all attributes that are data and no arguments of the constructor.
         """

@@ -116,11 +116,14 @@ class Keeper:
 
     def between(self, fit, state) -> None:
         """Write a checkpoint if one is due and the last one is written."""
+        waits = self.run.checkpoint_seconds == 0
         if self._coming is not None and not self._coming.done():
             return
         self._settle()
-        if time.monotonic() >= self._due:
+        if waits or time.monotonic() >= self._due:
             self._coming = self._writer.submit(self._write, self._frozen(fit, state))
+            if waits:
+                self._coming.exception()
 
     def at_end(self, fit, state) -> None:
         """Write where the run stands, and wait until it is written.
@@ -161,8 +164,7 @@ class Keeper:
         for _, path in self.run.checkpoints[self.run.keep :]:
             path.unlink(missing_ok=True)
         ended = time.monotonic()
-        seconds = self.run.checkpoint_seconds
-        self._due = ended + max(seconds, _REST * (ended - began) * (seconds > 0))
+        self._due = ended + max(self.run.checkpoint_seconds, _REST * (ended - began))
 
     def _settle(self) -> None:
         """Say what became of the checkpoint that was being written. A fault does not end the training."""

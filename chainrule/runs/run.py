@@ -22,7 +22,8 @@ class Run:
     Args:
         folder: where it is, or will be.
         checkpoint_seconds: how many seconds lie between two checkpoints, at least; large ones are written more rarely,
-            so that writing takes at most a twentieth of the time. With 0 they are written one after another.
+            so that writing takes at most a twentieth of the time. With 0 one is written after each call of the
+            program, and training waits for it.
         keep: how many checkpoints are kept, the newest.
         log_steps: after how many steps figures are written down, beside those of each epoch.
 

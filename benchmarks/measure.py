@@ -96,7 +96,7 @@ def training(job: jobs.Job, precision: str, variants: list[Variant], effort: Eff
         summarise(result)
     return {"job": job.name, "precision": precision, "rows": job.rows, "batch_size": job.batch_size,
             "operations": job.operations, "compared_epochs": job.compared_epochs, "tolerance": job.tolerance,
-            "blind_loss": jobs.blind_loss(jobs.judged(job.data())[1]), "results": results}
+            "blind_loss": job.blind_loss, "results": results}
 
 
 def block(job: jobs.Job, result: dict) -> int:

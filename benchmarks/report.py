@@ -44,7 +44,8 @@ def add_agreement(section: dict) -> None:
     for result in section["results"]:
         if "loss" in result:
             result["learned"] = (section["blind_loss"] - result["loss"]) / common if common > 0 else 0.0
-            result["learns"] = abs(result["learned"] - 1) <= section["tolerance"]
+            result["learns"] = result["learned"] > 0 and (
+                section["tolerance"] is None or abs(result["learned"] - 1) <= section["tolerance"])
 
 
 def problems(found: dict) -> list[str]:

@@ -1,4 +1,6 @@
 """What is measured: training, `predict`, the first result, and the machine's peaks. One process works at a time."""
+import compileall
+import importlib.util
 import json
 import math
 import os
@@ -151,6 +153,7 @@ def prediction(variants: list[Variant], effort: Effort, scratch: str) -> list[di
 def first_result(variants: list[Variant], effort: Effort, scratch: str) -> list[dict]:
     """Seconds of a whole process that imports, builds, compiles and trains one epoch."""
     tell("first result")
+    compile_sources()
     options = ["--first-result", *["--quick"] * effort.quick]
     takers = [variant for variant in variants if variant.predicts and not variant.slow_start
               and takes_part(variant, jobs.FIRST, "float32", effort.quick)]
@@ -172,6 +175,14 @@ def first_result(variants: list[Variant], effort: Effort, scratch: str) -> list[
     for result in results.values():
         summarise(result)
     return list(results.values())
+
+
+def compile_sources() -> None:
+    """Make the bytecode of chainrule and of the benchmark, as pip does for all that it installs but for sources in
+    place; without it, Python would translate them once more in each process where the environment forbids to keep it.
+    """
+    for folder in (*importlib.util.find_spec("chainrule").submodule_search_locations, HERE):
+        compileall.compile_dir(folder, quiet=2)
 
 
 def peaks(scratch: str) -> list[dict]:

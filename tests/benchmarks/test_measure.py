@@ -2,6 +2,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jobs
 import machine
@@ -102,6 +103,17 @@ def test_a_run_of_one_job_is_complete(tmp_path):
     assert len(result["seconds"]) == 2 and result["best"] == min(result["seconds"])
     assert section["blind_loss"] == pytest.approx(0.693, abs=0.001)
     assert json.loads(json.dumps(section)) == section
+
+
+def test_sources_are_compiled_as_if_installed(monkeypatch, tmp_path):
+    package = tmp_path / "chainrule"
+    package.mkdir()
+    (package / "module.py").write_text("value = 1")
+    monkeypatch.setattr(measure, "HERE", tmp_path)
+    monkeypatch.setattr(measure.importlib.util, "find_spec",
+                        lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path / name)]))
+    measure.compile_sources()
+    assert [path.suffix for path in (package / "__pycache__").iterdir()] == [".pyc"]
 
 
 def test_what_is_complete_is_kept_before_all_is(monkeypatch, tmp_path, capsys):

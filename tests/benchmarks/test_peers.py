@@ -108,7 +108,7 @@ def test_peers_learn(name, tmp_path):
     code = f"import sys; sys.path[:0] = {[str(root / 'benchmarks'), str(Path(__file__).parent)]!r}; " \
            f"import test_peers; test_peers.check_in_a_process_of_its_own({name!r})"
     one_thread = {"OMP_NUM_THREADS": "1"}  # several would wait for one another in layers as small as these
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=280,
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600,
                           env=environment(str(tmp_path), variant.environment | one_thread))
     assert done.returncode == 0, done.stderr[-3000:]
 

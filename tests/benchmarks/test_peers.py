@@ -8,6 +8,7 @@ from pathlib import Path
 import jobs
 import numpy as np
 import pytest
+import report
 from networks import (
     Convolution,
     Dense,
@@ -83,6 +84,18 @@ def test_chainrule_starts_where_jax_by_hand_does(kind):
     chosen = [variant for variant in VARIANTS if variant.name in ("chainrule", "JAX by hand")]
     one, two = (np.reshape(run_of(variant, job, data).logits(data.x[:8]), -1) for variant in chosen)
     np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", jobs.JOBS)
+def test_who_does_not_train_has_learned_nothing(name):
+    job = jobs.quick(jobs.JOBS[name])
+    data = job.data()
+    x, y = jobs.judged(data)
+    loss = jobs.loss(job, run_of(VARIANTS[-1], job, data).logits(x), y)
+    results = [{"loss": loss}, *[{"loss": 0.8 * job.blind_loss}] * 2]
+    for tolerance in (job.tolerance, jobs.JOBS[name].tolerance):
+        report.add_agreement({"blind_loss": job.blind_loss, "tolerance": tolerance, "results": results})
+        assert [result["learns"] for result in results] == [False, True, True]
 
 
 def check_in_a_process_of_its_own(name: str) -> None:

@@ -86,11 +86,15 @@ def permutation(key, count: int) -> jax.Array:
         return lax.sort((bits(key, (count,)), lax.iota(jnp.int32, count)), num_keys=1)[1]
     width = (count - 1).bit_length()
     keys = bits(key, (8,))
-    encipher = lambda numbers: _feistel(numbers, width, keys)
-    start = encipher(lax.iota(jnp.uint32, count))
     outside = lambda numbers: numbers >= count
-    order = lax.while_loop(lambda numbers: outside(numbers).any(),
-                           lambda numbers: jnp.where(outside(numbers), encipher(numbers), numbers), start)
+
+    def encipher(carry):
+        numbers, first = carry
+        return jnp.where(first | outside(numbers), _feistel(numbers, width, keys), numbers), False
+
+    # The first round, which is for all, is in the loop with the others: so the network is compiled once.
+    order, _ = lax.while_loop(lambda carry: carry[1] | outside(carry[0]).any(), encipher,
+                              (lax.iota(jnp.uint32, count), True))
     return order.astype(jnp.int32)
 
 

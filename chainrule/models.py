@@ -468,7 +468,8 @@ class Model(Network):
             run = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
                 "epochs": epochs, "steps": batches.steps, "samples": batches.count, "batch_size": batches.size,
-                "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+                "metrics": objective.names(), "verbose": resolve_verbosity(verbose),
+                "validation_freq": 0 if held_out is None else validation_freq})
             display = TrainingProgress(history.params["verbose"])
             events = Events([*_as_list(callbacks), Recorder(history), display], self, history.params)
             self._check_rate_is_set_once(events)

@@ -154,7 +154,7 @@ def histogram(tag: str, array: np.ndarray) -> bytes:
     totals = (numbers.min(initial=np.inf), numbers.max(initial=-np.inf), numbers.size, numbers.sum(),
               np.square(numbers).sum()) if numbers.size else (0, 0, 0, 0, 0)
     # The first bucket ends where the numbers begin: readers take the one before it for the left edge.
-    limits, filled = np.append(edges[0], edges[1:]), np.append(0, counts)
+    limits, filled = edges, np.append(0, counts)
     packed = b"".join(double(field, total) for field, total in enumerate(totals, start=1))
     packed += b"".join(message(field, np.asarray(part, "<f8").tobytes()) for field, part in ((6, limits), (7, filled)))
     return message(1, text(1, tag) + message(5, packed))

@@ -1,4 +1,4 @@
-"""Settings that a callback cannot have are refused where they are written, and watched figures where they are missing."""
+"""Settings that a callback cannot have are refused where they are written, and figures that a fit does not report."""
 import pytest
 
 from chainrule.callbacks import (
@@ -30,14 +30,16 @@ from chainrule.errors import FileAccessError, SettingError
      "ReduceLROnPlateau: patience must be an integer of at least 0; got True."),
     (lambda: ReduceLROnPlateau(cooldown=-1), "ReduceLROnPlateau: cooldown must be an integer of at least 0; got -1."),
     (lambda: ReduceLROnPlateau(min_delta=-1), "ReduceLROnPlateau: `min_delta` must be a number of at least 0; got -1."),
-    (lambda: ReduceLROnPlateau(min_lr=None), "ReduceLROnPlateau: `min_lr` must be a number of at least 0; got None (NoneType)."),
+    (lambda: ReduceLROnPlateau(min_lr=None),
+     "ReduceLROnPlateau: `min_lr` must be a number of at least 0; got None (NoneType)."),
     (lambda: ModelCheckpoint(None), "ModelCheckpoint: filepath must be the path of a file; got None."),
     (lambda: ModelCheckpoint("a", save_freq="batch"),
      "ModelCheckpoint: save_freq is 'epoch' or a number of steps; got 'batch'."),
     (lambda: ModelCheckpoint("a", save_freq=0), "ModelCheckpoint: save_freq is 'epoch' or a number of steps; got 0."),
     (lambda: ModelCheckpoint("a", every_epochs=0),
      "ModelCheckpoint: every_epochs must be an integer of at least 1; got 0."),
-    (lambda: ModelCheckpoint("a", every_minutes=0), "ModelCheckpoint: `every_minutes` must be a number above 0; got 0."),
+    (lambda: ModelCheckpoint("a", every_minutes=0),
+     "ModelCheckpoint: `every_minutes` must be a number above 0; got 0."),
     (lambda: ModelCheckpoint("a", keep_last=0), "ModelCheckpoint: keep_last must be an integer of at least 1; got 0."),
     (lambda: ModelCheckpoint("a", initial_value_threshold="x"),
      "ModelCheckpoint: `initial_value_threshold` must be a number; got 'x' (str)."),
@@ -47,8 +49,8 @@ from chainrule.errors import FileAccessError, SettingError
      "ModelCheckpoint: 'val_loss' is known at the end of an epoch, and save_freq=5 writes within one. Leave it out, or "
      "leave save_best_only out."),
     (lambda: ModelCheckpoint("a-{epoch"),
-     "ModelCheckpoint: filepath='a-{epoch' cannot be read: expected '}' before end of string. Write a brace of the name "
-     "itself twice."),
+     "ModelCheckpoint: filepath='a-{epoch' cannot be read: expected '}' before end of string. Write a brace of "
+     "the name itself twice."),
     (lambda: ModelCheckpoint("a-{epoch.real}"),
      "ModelCheckpoint: filepath='a-{epoch.real}' has the place {epoch.real}, which is no name of a figure. Write "
      "{epoch}, {batch} or {val_loss:.3f}."),
@@ -59,7 +61,8 @@ from chainrule.errors import FileAccessError, SettingError
     (lambda: JSONLinesLogger("a", every_steps=0),
      "JSONLinesLogger: every_steps must be an integer of at least 1; got 0."),
     (lambda: TensorBoard(5), "TensorBoard: log_dir must be the path of a file; got 5."),
-    (lambda: TensorBoard("a", histogram_freq=-1), "TensorBoard: histogram_freq must be an integer of at least 0; got -1."),
+    (lambda: TensorBoard("a", histogram_freq=-1),
+     "TensorBoard: histogram_freq must be an integer of at least 0; got -1."),
     (lambda: TensorBoard("a", update_freq="step"),
      "TensorBoard: update_freq is 'epoch', 'batch' or a number of steps; got 'step'."),
     (lambda: StochasticWeightAveraging(-1),

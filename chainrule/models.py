@@ -484,7 +484,8 @@ class Model(Network):
             start = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
                 "epochs": epochs, "steps": batches.steps, "samples": batches.count, "batch_size": batches.size,
-                "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+                "metrics": objective.names(), "verbose": resolve_verbosity(verbose),
+                "validation_freq": 0 if held_out is None else validation_freq})
             told, keeper = _as_list(callbacks), None
             if run is not None:
                 keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {

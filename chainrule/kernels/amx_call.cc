@@ -22,11 +22,9 @@ bool has_amx() {
 }
 
 const char* refused_amx() {
-  unsigned a, b, c, d;
+  unsigned a, b, c, d, low = 0, high = 0;
   constexpr unsigned OSXSAVE = 1u << 27, TILE_STATES = 3u << 17;  // of XCR0: shapes, and contents
-  __get_cpuid(1, &a, &b, &c, &d);
-  unsigned low = 0, high = 0;
-  if (c & OSXSAVE) __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (__get_cpuid(1, &a, &b, &c, &d) && (c & OSXSAVE)) __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   if ((low & TILE_STATES) != TILE_STATES) return "the operating system does not keep its tiles";
   constexpr long REQUEST_PERMISSION = 0x1023, TILE_CONTENTS = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_CONTENTS)) return "Linux does not permit it to this process";

@@ -202,7 +202,7 @@ static inline __attribute__((always_inline)) void multiply_tile(const Pairs& a, 
   if (split && depth % 2) multiply_pair<ROWS, VECTORS>(rows, a.row, packed, false, tile);
 }
 
-// Calls `body(rows, columns)` for all parts of a product of `m` rows and `n` columns, each of `height` rows at most, a multiple of
+// Calls `body(rows, columns)` for all parts of a product of `m` rows and `n` columns: of `height` rows at most, a multiple of
 // `grain`. The work is divided by columns and rows alone, so that the result does not depend on the number of threads.
 template <class Body>
 static inline void divide(Pool& pool, int64_t m, int64_t n, int64_t depth, int64_t height, int64_t grain, const Body& body) {

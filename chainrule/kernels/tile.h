@@ -45,7 +45,7 @@ struct Tiles {
   TileShapes shapes;
   uint8_t bytes[8][16][64];
 };
-static thread_local Tiles tiles;
+static thread_local Tiles emulated;
 
 // What the processor refuses is refused: with the signal of an unknown instruction, as there.
 static inline void tile_require(bool condition) {
@@ -55,25 +55,25 @@ static inline void tile_require(bool condition) {
 static inline void tile_begin(const TileShapes& shapes) {
   tile_require(shapes.palette == 1);
   for (int tile = 0; tile < 8; ++tile) tile_require(shapes.rows[tile] <= 16 && shapes.bytes[tile] <= 64);
-  tiles = {shapes, {}};
+  emulated = {shapes, {}};
 }
 
 static inline void tile_zero(int tile) {
-  tile_require(tiles.shapes.rows[tile] && tiles.shapes.bytes[tile]);
-  __builtin_memset(tiles.bytes[tile], 0, sizeof tiles.bytes[tile]);
+  tile_require(emulated.shapes.rows[tile] && emulated.shapes.bytes[tile]);
+  __builtin_memset(emulated.bytes[tile], 0, sizeof emulated.bytes[tile]);
 }
 
 // `stride` bytes lie between the rows in memory. What the tile has no shape for becomes 0.
 static inline void tile_load(int tile, const void* from, int64_t stride) {
   tile_zero(tile);
-  for (int row = 0; row < tiles.shapes.rows[tile]; ++row)
-    __builtin_memcpy(tiles.bytes[tile][row], (const uint8_t*)from + row * stride, tiles.shapes.bytes[tile]);
+  for (int row = 0; row < emulated.shapes.rows[tile]; ++row)
+    __builtin_memcpy(emulated.bytes[tile][row], (const uint8_t*)from + row * stride, emulated.shapes.bytes[tile]);
 }
 
 static inline void tile_store(int tile, void* to, int64_t stride) {
-  tile_require(tiles.shapes.rows[tile] && tiles.shapes.bytes[tile]);
-  for (int row = 0; row < tiles.shapes.rows[tile]; ++row)
-    __builtin_memcpy((uint8_t*)to + row * stride, tiles.bytes[tile][row], tiles.shapes.bytes[tile]);
+  tile_require(emulated.shapes.rows[tile] && emulated.shapes.bytes[tile]);
+  for (int row = 0; row < emulated.shapes.rows[tile]; ++row)
+    __builtin_memcpy((uint8_t*)to + row * stride, emulated.bytes[tile][row], emulated.shapes.bytes[tile]);
 }
 
 // Numbers below the normal ones are 0, before each operation and after it.
@@ -91,18 +91,18 @@ static inline float widened(uint32_t pair, int half) {
 // sums += left * right, where `left` holds rows of pairs and `right` pairs of rows. The first numbers of all pairs are summed
 // on their own, one fused operation after another, and so are the second; then the two sums meet, and then what was there.
 static inline void tile_multiply(int sums, int left, int right) {
-  const TileShapes& shapes = tiles.shapes;
+  const TileShapes& shapes = emulated.shapes;
   int rows = shapes.rows[sums], pairs = shapes.bytes[left] / 4, columns = shapes.bytes[sums] / 4;
   tile_require(sums != left && left != right && right != sums && rows && pairs && columns);
   tile_require(shapes.bytes[sums] % 4 == 0 && shapes.bytes[left] % 4 == 0 && shapes.rows[left] == rows &&
                shapes.rows[right] == pairs && shapes.bytes[right] == shapes.bytes[sums]);
   uint32_t b[16][16];
-  __builtin_memcpy(b, tiles.bytes[right], sizeof b);
+  __builtin_memcpy(b, emulated.bytes[right], sizeof b);
   for (int row = 0; row < rows; ++row) {
     uint32_t a[16];
     float found[16], totals[2][16] = {};
-    __builtin_memcpy(a, tiles.bytes[left][row], sizeof a);
-    __builtin_memcpy(found, tiles.bytes[sums][row], sizeof found);
+    __builtin_memcpy(a, emulated.bytes[left][row], sizeof a);
+    __builtin_memcpy(found, emulated.bytes[sums][row], sizeof found);
     for (int half = 0; half < 2; ++half)
       for (int pair = 0; pair < pairs; ++pair)
         for (int column = 0; column < 16; ++column)
@@ -110,11 +110,11 @@ static inline void tile_multiply(int sums, int left, int right) {
               __builtin_fmaf(widened(a[pair], half), widened(b[pair][column], half), totals[half][column]));
     for (int column = 0; column < columns; ++column)
       found[column] = flushed(flushed(found[column]) + flushed(totals[0][column] + totals[1][column]));
-    __builtin_memcpy(tiles.bytes[sums][row], found, sizeof found);
+    __builtin_memcpy(emulated.bytes[sums][row], found, sizeof found);
   }
 }
 
-static inline void tile_end() { tiles = {}; }
+static inline void tile_end() { emulated = {}; }
 
 #endif
 

@@ -316,6 +316,7 @@ void require(bool condition, const char* text) {
 // AMX itself, or the code made for it where the machine has none, beside its emulation; and the check that the choice makes.
 void check_amx(int64_t rounds) {
 #ifdef CHAINRULE_AMX
+  require(has_amx() || refused_amx(), "AMX is permitted where there is none");
   if (!kernels_bf16() || (has_amx() && refused_amx())) return;
   if (!has_amx()) stand_in_for_amx();
   for (int64_t round = 0; round < rounds; ++round) {

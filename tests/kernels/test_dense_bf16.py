@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from chainrule import kernels
+from chainrule.kernels import registry
 from chainrule.kernels.dense import ACTIVATIONS
 from chainrule.kernels.dense_bf16 import dense_backward, dense_forward
+from chainrule.layers import Dense
+from chainrule.models import Input, Sequential
 
-pytestmark = pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16, or no kernels")
+pytestmark = [
+    pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16, or no kernels"),
+    pytest.mark.usefixtures("instructions_in_bfloat16")]
 
 # Rows, inputs, units: none, one, primes, whole tiles, one more and one less, odd depths, several blocks and chunks of
 # the sums, addresses 2 KiB apart.
@@ -71,6 +76,55 @@ def test_agrees_with_the_twin(shape, activation):
     for one, other in zip(jax.jit(function)(*arrays), by_twin(function, *arrays), strict=True):
         assert one.dtype == other.dtype
         near(one, other, 0.01)
+
+
+def test_the_order_of_sums_in_tiles(instructions_in_bfloat16):
+    if instructions_in_bfloat16 == "avx512bf16":
+        pytest.skip("its order is another")
+    draw = np.random.default_rng(0)
+    x, dy = (draw.normal(size=shape).astype("float32") for shape in [(1033, 20), (1033, 40)])
+    x[:, :5] *= 2.0**-60  # so that sums are about as small as normal numbers get, above and below
+    dy[:, :20] *= 2.0**-64
+    x[::7, 7] = 1e-39  # not normal: taken for 0, however large what it meets
+    dy[::7, 25] = 2.0**100
+    x, dy = (array.astype(jnp.bfloat16) for array in (x, dy))
+    found = dense_backward(x, jnp.zeros((20, 40)), dy, dy, activation="linear", with_bias=False, with_input=False)[1]
+    np.testing.assert_array_equal(found, sums_as_documented(x.astype("float64").T, dy.astype("float64")))
+
+
+def sums_as_documented(a, b):
+    """a @ b as a chain of Intel's TDPBF16PS, 32 products to each: the even ones and the odd ones in sums of their own,
+    each added in one rounding, then both to what was there; before and after each step what is not normal is 0."""
+    smallest = np.finfo("float32").tiny
+    flushed = lambda array: np.where(np.abs(array) < smallest, 0, array)
+    rounded = lambda array: flushed(array.astype("float32").astype("float64"))
+    a, b, sums = flushed(a), flushed(b), np.zeros((len(a), b.shape[1]))
+    for begin in range(0, len(b), 32):
+        halves = [np.zeros_like(sums), np.zeros_like(sums)]
+        for p in range(begin, min(begin + 32, len(b))):
+            halves[p % 2] = rounded(halves[p % 2] + a[:, p, None] * b[p])
+        sums = rounded(sums + rounded(halves[0] + halves[1]))
+    return sums
+
+
+def test_layers_of_a_network():
+    def loss(model, weights, x):
+        return ((model.apply(weights, {}, x)[0] - 1) ** 2).mean()
+
+    half, single = (Sequential([Input((45,)), Dense(130, activation="tanh"), Dense(3)], dtype=dtype)
+                    for dtype in ("mixed_bfloat16", "float32"))
+    weights, _ = single.variables()
+    gradients = lambda model: jax.value_and_grad(functools.partial(loss, model), argnums=(0, 1))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(70, 45)), jnp.float32)
+    assert str(jax.make_jaxpr(gradients(half))(weights, x)).count("chainrule_dense_backward_bf16[") == 2
+    found = jax.jit(gradients(half))(weights, x)
+    for expected in (by_twin(gradients(half), weights, x), gradients(single)(weights, x)):
+        jax.tree.map(functools.partial(near, tolerance=0.02), found, expected)
+
+
+def test_the_emulation_is_never_chosen_by_itself():
+    assert registry.instruction_sets_in_bfloat16()[1:][-1] == "amx_emulated"
+    assert kernels.report().bfloat16 in ("amx", "avx512bf16")
 
 
 def test_what_is_not_a_number_stays():

@@ -56,7 +56,7 @@ void run(const Instruction& found) {
   enum { none, of_66, of_F3, of_F2 };
   void* memory = (void*)found.address;
   if (found.opcode == 0x49 && found.prefix == none && found.of_memory) {
-    tile_require(tiles.shapes.palette == 0);  // each task has given back what it took
+    tile_require(emulated.shapes.palette == 0);  // each task has given back what it took
     tile_begin(*(const TileShapes*)memory);
   } else if (found.opcode == 0x49 && found.prefix == none) tile_end();
   else if (found.opcode == 0x49 && found.prefix == of_F2) tile_zero(found.first);

@@ -313,6 +313,16 @@ void require(bool condition, const char* text) {
   std::exit(1);
 }
 
+// Numbers below the normal ones are 0, where they enter a sum and where they leave it. XLA's threads are set to that for all
+// that they compute; these instructions do it by themselves.
+void check_small_numbers(const TableBf16& table) {
+  uint16_t x[2] = {0x1C80, 0x0040}, dy[2] = {0x1C80, 0x7180};  // 2 ** -70, 2 ** -127; 2 ** -70, 2 ** 100
+  float kernel[4] = {}, found[4];
+  Threads alone(1);
+  table.dense_backward(alone, {x, kernel, dy, dy, nullptr, found, nullptr, nullptr, 1, 2, 2, Activation::linear});
+  require(found[0] == 0 && found[1] == 0x1p30f && found[2] == 0 && found[3] == 0, "a sum takes in what is below normal");
+}
+
 // AMX itself, or the code made for it where the machine has none, beside its emulation; and the check that the choice makes.
 void check_amx(int64_t rounds) {
 #ifdef CHAINRULE_AMX
@@ -345,8 +355,10 @@ int main(int count, char** arguments) {
       for (auto check : {check_dense, check_convolution, check_pooling, check_recurrence, check_normalisation,
                          check_optimizer}) check();
   int sets_bf16 = 0;
-  for (; chainrule_use_instruction_set_bf16(sets_bf16); ++sets_bf16)
+  for (; chainrule_use_instruction_set_bf16(sets_bf16); ++sets_bf16) {
+    check_small_numbers(*kernels_bf16());
     for (int64_t round = 0; round < rounds; ++round) check_dense_bf16(*kernels_bf16(), *kernels_bf16());
+  }
   check_amx(rounds);
   std::printf("%lld rounds of every kernel in %d instruction sets, %s first, and %d for bfloat16: nothing found\n",
               (long long)rounds, sets, chainrule_instruction_set(0), sets_bf16);

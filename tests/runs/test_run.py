@@ -169,6 +169,50 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(tmp_path,
     assert len(history.epoch) == 3 and Run(tmp_path).checkpoints[0][0] == (3, 0)
 
 
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    from chainrule.saving import archive
+
+    write, released, waited = archive.write_members, threading.Event(), []
+
+    def slow(path, members, overwrite=True):
+        if str(path).endswith(".checkpoint") and not waited:
+            waited.append(released.wait(timeout=60))
+        write(path, members, overwrite)
+
+    monkeypatch.setattr(archive, "write_members", slow)
+    release = LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 9 and released.set())
+    fit(epochs=10, run=Run(tmp_path, checkpoint_seconds=0.001), callbacks=[release])
+    assert waited == [True]  # it was still being written when the last epoch ended
+    assert Run(tmp_path).checkpoints[0][0] == (10, 0)
+
+
+def test_a_checkpoint_holds_what_was_there_when_it_was_taken(tmp_path, monkeypatch):
+    from chainrule.saving import archive
+    from chainrule.saving.checkpoint import read_checkpoint
+
+    write, released = archive.write_members, threading.Event()
+
+    def slow(path, members, overwrite=True):
+        released.wait(timeout=60)
+        write(path, members, overwrite)
+
+    class Changes(Callback):
+        def __init__(self):
+            self.seen, self.array = [], np.zeros(3)
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen.append(epoch)
+            self.array += 1
+            if epoch == 3:
+                released.set()
+
+    monkeypatch.setattr(archive, "write_members", slow)
+    fit(epochs=4, run=Run(tmp_path, checkpoint_seconds=0.001, keep=100), callbacks=[Changes()])
+    for place, path in Run(tmp_path).checkpoints:
+        (_, memory), _ = read_checkpoint(path).callbacks
+        assert memory["seen"] == list(range(place.epoch)) and (memory["array"] == place.epoch).all()
+
+
 def test_what_a_callback_cannot_keep_is_named(tmp_path):
     class Holds(Callback):
         def on_epoch_end(self, epoch, logs=None):

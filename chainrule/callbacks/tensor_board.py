@@ -100,7 +100,7 @@ def record(data: bytes) -> bytes:
 
     Example:
         >>> record(b"abc").hex()
-        '0300000000000000afabab4d616263e92cb3e8'
+        '0300000000000000b099490e6162636e57f121'
     """
     length = struct.pack("<Q", len(data))
     return length + struct.pack("<I", masked_checksum(length)) + data + struct.pack("<I", masked_checksum(data))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import assert_same_bytes
 
-from chainrule.callbacks import Callback, ModelCheckpoint
+from chainrule.callbacks import Callback, LambdaCallback, ModelCheckpoint
 from chainrule.models import load_model
 
 
@@ -24,6 +24,18 @@ def test_the_best_file_holds_the_best_epoch(trainer, tmp_path):
     losses = trainer.fit(watch, best).history["val_loss"]
     assert best.best == min(losses) and best.saved == [str(tmp_path / "new" / "best.chain")]
     assert_same_bytes(load_model(best.saved[0]).get_weights(), watch.weights[int(np.argmin(losses))])
+
+
+def test_a_best_file_is_not_replaced_by_a_worse_one_when_a_fit_goes_on(trainer, tmp_path):
+    values = [5, 1, 3, 2, 2, 2]
+    judge = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=values[epoch]))
+    best = ModelCheckpoint(tmp_path / "best.chain", save_best_only=True)
+    trainer.fit(judge, best, epochs=2)
+    written, state = (tmp_path / "best.chain").read_bytes(), best.get_state()
+    again = ModelCheckpoint(tmp_path / "best.chain", save_best_only=True)
+    restore = LambdaCallback(on_train_begin=lambda logs: again.set_state(state))
+    trainer.fit(judge, again, restore, initial_epoch=2)
+    assert again.best == 1 and (tmp_path / "best.chain").read_bytes() == written
 
 
 def test_a_threshold_must_be_beaten(trainer, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chainrule.callbacks import CSVLogger, JSONLinesLogger, LearningRateScheduler, TensorBoard
+from chainrule.callbacks.log_file import write_at
 from chainrule.callbacks.tensor_board import masked_checksum
 
 
@@ -136,3 +137,10 @@ def test_tensorboard_reads_event_files(trainer, tmp_path):
     kernel = trainer.model.get_weights()[0]
     histogram = reader.Histograms("dense/kernel")[-1]
     assert histogram.step == 5 and sum(histogram.histogram_value.bucket) == kernel.size
+
+
+def test_writing_at_a_place_cuts_off_what_was_behind_it(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"first\nsecond\nhalf a th")
+    assert write_at(str(path), 6, b"two\n", "A test") == 10 and path.read_bytes() == b"first\ntwo\n"
+    assert write_at(str(path), 0, b"anew", "A test") == 4 and path.read_bytes() == b"anew"

@@ -7,18 +7,19 @@ import numpy as np
 
 from chainrule.data.source import Source
 from chainrule.errors import DataError
+from chainrule.ops import random
 from chainrule.precision import precision
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective
 
-# What a chunk should hold: enough that reading and training overlap, little enough that two of them fit anywhere.
-CHUNK_BYTES = 64 << 20
+# What a chunk should hold: enough that reading and training overlap, little enough that a few of them fit anywhere.
+CHUNK_BYTES = 16 << 20
 
 
 class Stream:
     """The chunks of a source in the order of the run that asks for them.
 
-    The order is that of a fit in memory, so both train on the same batches.
+    The order is that of a fit in memory, so both train on the same batches, unless the source has one of its own.
 
     Args:
         source: where rows are read from.
@@ -33,9 +34,9 @@ class Stream:
         self.source, self.objective, self.batches, self.make, self.epochs = source, objective, batches, make, epochs
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream")
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
-        self._orders: dict[int, np.ndarray] = {}
-        self._order = jax.jit(batches.order)
+        self._order = jax.jit(batches.order_of_chunk)
         self._device = jax.config.jax_default_device
+        self._epochs_differ = batches.shuffle or not source.repeats
 
     def __enter__(self) -> tuple[Objective, Batches, "Stream"]:
         return self.objective, self.batches, self
@@ -46,31 +47,29 @@ class Stream:
 
     def at(self, key, epoch: int, step: int) -> Batch:
         """The chunk that the step of an epoch is in. That which follows is read in the meantime."""
-        epoch = epoch if self.batches.shuffle else 0  # every epoch is the same, and its first chunk follows its last
+        epoch = epoch if self._epochs_differ else 0  # every epoch is the same, and its first chunk follows its last
         place = epoch, step // self.batches.chunk
         wanted = [place]
         if self.batches.chunk_end(step) < self.batches.steps:
             wanted.append((epoch, place[1] + 1))
-        elif not self.batches.shuffle or self.epochs is None or epoch + 1 < self.epochs:
-            wanted.append((epoch + self.batches.shuffle, 0))
-        self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, self._rows(key, *at))
-                        for at in wanted}
+        elif self.epochs is None or epoch + 1 < self.epochs:
+            wanted.append((epoch + self._epochs_differ, 0))
+        if any(at not in self._chunks for at in wanted):
+            words = np.asarray(random.words(key))
+            self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, words, *at) for at in wanted}
         return self._chunks[place].result()
 
-    def _rows(self, key, epoch: int, chunk: int) -> np.ndarray:
-        """Which rows a chunk holds."""
-        if epoch not in self._orders:
-            order = np.asarray(self._order(key, epoch))[: self.batches.count]
-            self._orders = {number: rows for number, rows in self._orders.items() if number == epoch - 1}
-            self._orders[epoch] = order
-        size = self.batches.chunk * self.batches.size
-        return self._orders[epoch][chunk * size : (chunk + 1) * size]
-
-    def _read(self, rows: np.ndarray) -> Batch:
+    def _read(self, key: np.ndarray, epoch: int, chunk: int) -> Batch:
         """A chunk at its full size; a short last one has its last row repeated."""
-        missing = self.batches.chunk * self.batches.size - len(rows)
+        size = self.batches.chunk * self.batches.size
+        start, stop = chunk * size, min((chunk + 1) * size, self.batches.count)
         with precision(self.objective.dtype), jax.default_device(self._device):  # which a thread does not inherit
+            rows = np.arange(start, stop) if not self.batches.shuffle else self.source.order(key, epoch, start, stop)
+            if rows is None:
+                rows = np.asarray(self._order(key, np.int32(epoch), np.int32(chunk)))[: stop - start]
+            self.source.begin(epoch)
             batch = self.make(self.source.rows(rows), rows)
+            missing = size - len(rows)
             if not missing:
                 return batch
             padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]),
@@ -80,20 +79,23 @@ class Stream:
 
 def chunk_steps(source: Source, size: int, prepared: int = 0) -> int:
     """How many batches of `size` rows a chunk holds; `prepared` is the memory of a row that is made of one read."""
-    row = max(source.nbytes // len(source), prepared)
+    row = max(source.row_bytes, prepared)
     return max(1, min(CHUNK_BYTES // max(row * size, 1), -(-len(source) // size)))
 
 
 def inputs_ahead(source: Source, prepared: int = 0) -> Iterator:
     """The numbers and inputs of all rows in order, chunk by chunk, the next read while this one is used."""
     size = chunk_steps(source, 1, prepared)
-    parts = [np.arange(start, min(start + size, len(source))) for start in range(0, len(source), size)]
+    starts = range(0, len(source), size)
+    rows_of = lambda start: np.arange(start, min(start + size, len(source)))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream") as reader:
-        coming = reader.submit(source.rows, parts[0])
-        for rows, following in zip(parts, [*parts[1:], None], strict=True):
+        source.begin(0)
+        coming = reader.submit(source.rows, rows_of(0))
+        for start in starts:
             present = coming.result()
-            coming = None if following is None else reader.submit(source.rows, following)
-            yield rows, present[0]
+            if start + size < len(source):
+                coming = reader.submit(source.rows, rows_of(start + size))
+            yield rows_of(start), present[0]
 
 
 def check_source(source: Source, y, sample_weight) -> None:

@@ -152,22 +152,26 @@ def target_arrays(model, y) -> list[np.ndarray | None]:
             for name, part in zip(names, parts, strict=True)]
 
 
-def check_data(objective: Objective, specs: list, x, y: list, check_values: bool = True) -> int:
-    """Raise where the data do not fit the network and its losses; the number of rows."""
+def check_data(objective: Objective, specs: list, x, y: list, check_values: bool = True, rows=None) -> int:
+    """Raise where the data do not fit the network and its losses; the number of rows.
+
+    `rows` are the numbers that they have in their source.
+    """
     x_leaves = jax.tree.leaves(x)
     named = {"x" if len(x_leaves) == 1 else f"x[{index}]": leaf for index, leaf in enumerate(x_leaves)}
     labels = ["y" if len(y) == 1 else f"y[{output.name!r}]" for output in objective.outputs]
     named |= {label: target for label, target in zip(labels, y, strict=True) if target is not None}
     count = arrays.check_lengths(named)
-    for output, spec, target, label in zip(objective.outputs, specs, y, labels, strict=True):
-        if output.loss is not None:
-            output.loss.check_target(target.shape, (None, *spec.shape[1:]), target.dtype)
-            if check_values:
-                check_target_values(output.loss, spec, target, label)
+    targets = [(output.loss, spec, target, label) for output, spec, target, label
+               in zip(objective.outputs, specs, y, labels, strict=True) if output.loss is not None]
+    for loss, spec, target, _ in targets:
+        loss.check_target(target.shape, (None, *spec.shape[1:]), target.dtype)
     if check_values:
         for name, leaf in named.items():
             if np.issubdtype(leaf.dtype, np.floating):
-                arrays.check_finite(leaf, name)
+                arrays.check_finite(leaf, name, rows)
+        for loss, spec, target, label in targets:
+            check_target_values(loss, spec, target, label)
     return count
 
 

@@ -1,12 +1,15 @@
 """Data that come in pieces: a source read chunk by chunk, the next one while this one is trained on."""
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 
 import jax
 import numpy as np
 
+from chainrule.data.iterables import IterableSource
+from chainrule.data.recognition import as_source
 from chainrule.data.source import Source
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SettingError
 from chainrule.ops import random
 from chainrule.precision import precision
 from chainrule.training.batches import Batches
@@ -36,6 +39,7 @@ class Stream:
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
         self._order = jax.jit(batches.order_of_chunk)
         self._device = jax.config.jax_default_device
+        self._begun: int | None = None  # the epoch that the source was told of
         self._epochs_differ = batches.shuffle or not source.repeats
 
     def __enter__(self) -> tuple[Objective, Batches, "Stream"]:
@@ -52,8 +56,10 @@ class Stream:
         wanted = [place]
         if self.batches.chunk_end(step) < self.batches.steps:
             wanted.append((epoch, place[1] + 1))
-        elif self.epochs is None or epoch + 1 < self.epochs:
-            wanted.append((epoch + self._epochs_differ, 0))
+        elif self._epochs_differ and self.epochs is not None and epoch + 1 < self.epochs:
+            wanted.append((epoch + 1, 0))
+        elif not self._epochs_differ and self.epochs != 1:
+            wanted.append((0, 0))
         if any(at not in self._chunks for at in wanted):
             words = np.asarray(random.words(key))
             self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, words, *at) for at in wanted}
@@ -67,7 +73,9 @@ class Stream:
             rows = np.arange(start, stop) if not self.batches.shuffle else self.source.order(key, epoch, start, stop)
             if rows is None:
                 rows = np.asarray(self._order(key, np.int32(epoch), np.int32(chunk)))[: stop - start]
-            self.source.begin(epoch)
+            if chunk == 0 or self._begun != epoch:
+                self.source.begin(epoch)
+                self._begun = epoch
             batch = self.make(self.source.rows(rows), rows)
             missing = size - len(rows)
             if not missing:
@@ -98,6 +106,13 @@ def inputs_ahead(source: Source, prepared: int = 0) -> Iterator:
             yield rows_of(start), present[0]
 
 
+def batches_in_turn(source: IterableSource, steps: int | None) -> Iterator:
+    """The inputs of an iterable batch by batch, to its end or for some steps."""
+    source.head()  # which raises where there is nothing
+    for _, batch in zip(count() if steps is None else range(steps), source.batches(), strict=False):
+        yield None, batch[0]
+
+
 def check_source(source: Source, y, sample_weight) -> None:
     """Raise where a source is given together with what it brings itself, or holds nothing."""
     if y is not None:
@@ -120,10 +135,45 @@ def known_class_weight(source: Source, class_weight):
     return {int(label): len(source) / (len(known) * count) for label, count in zip(known, counts, strict=True)}
 
 
-def in_memory(x, y, sample_weight) -> tuple:
-    """A source that fits into memory as its arrays; anything else as it is."""
+def taken(x, y, sample_weight, steps: int | None = None, size: int = 1, setting: str = "steps_per_epoch",
+          keep: bool = False) -> tuple:
+    """What `fit` is given, as arrays or as a source that is streamed: `(x, y, sample_weight)`.
+
+    Args:
+        steps: how many batches an epoch has, for what comes batch after batch.
+        size: the rows of a batch.
+        setting: what messages call `steps`.
+        keep: whether what can be read once is kept, because it is needed again.
+    """
+    x = as_source(x)
+    if steps is not None:
+        x = _of_steps(x, steps * (size or 1), setting)
     if isinstance(x, Source):
         check_source(x, y, sample_weight)
-        if x.fits_in_memory:
-            x, y = x.load()
-    return x, y
+        if x.fits_in_memory or keep and getattr(x, "read_once", False):
+            x, y, *weight = x.load()
+            sample_weight = weight[0] if weight else None
+    return x, y, sample_weight
+
+
+def taken_validation(data, steps: int | None, size: int) -> tuple | None:
+    """The `validation_data` that `fit` is given, as `taken` returns them; `None` where there are none."""
+    data = as_source(data)
+    if data is None:
+        return None
+    if isinstance(data, Source):
+        data = data, None
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise SettingError(
+            f"validation_data is (x, y), (x, y, sample_weight) or a source; got {type(data).__name__}.")
+    x, y, weight = (*data, None)[:3]
+    return taken(x, y, weight, steps, size, "validation_steps", keep=True)
+
+
+def _of_steps(x, rows: int, setting: str) -> IterableSource:
+    """An iterable with epochs of some rows."""
+    if isinstance(x, IterableSource):
+        return x.with_rows(rows)
+    kind = type(x).__name__
+    raise SettingError(f"{setting} says how long an epoch is where batches come one after another, from a generator or "
+                       f"another iterable. x is a {kind}, all of whose rows are taken: leave {setting} out.")

@@ -808,11 +808,11 @@ class Model(Network):
             return contextlib.nullcontext((objective, self._batches(objective, count, batch_size, shuffle), data))
         class_weight = known_class_weight(x, class_weight)
 
-        def make(parts, rows):
+        def make(parts, rows, room):
             inputs, targets = self._data_of(*parts[:2], rows)
             objective, count = self._objective(inputs, targets, rows=rows)
             weight = parts[2] if len(parts) > 2 else None
-            return self._batch(objective, inputs, targets, count, weight, class_weight, relative=False)
+            return self._batch(objective, inputs, targets, count, weight, class_weight, relative=False, room=room)
 
         objective, _ = self._objective(*self._data_of(*x.head()[:2]), warn)
         prepare.check_chunks(self, x)
@@ -844,11 +844,12 @@ class Model(Network):
             prepare.warn_if_unsuited(self, objective)
         return objective, count
 
-    def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True):
+    def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True, room=None):
         names = [output.name for output in objective.outputs]
         prepare.refuse_order(sample_weight, self._output_structure, "sample_weight", "output")
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
-        return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative)
+        return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative,
+                                  room)
 
     def _batches(self, objective, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
         size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)

@@ -1,4 +1,5 @@
 """Data that come in pieces: a source read chunk by chunk, the next one while this one is trained on."""
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -17,6 +18,9 @@ from chainrule.training.objective import Batch, Objective
 
 # What a chunk should hold: enough that reading and training overlap, little enough that a few of them fit anywhere.
 CHUNK_BYTES = 16 << 20
+# Seconds until the next chunk is begun, in which the program starts on the present one: both need the interpreter, and
+# the program lets go of it at once.
+HEAD_START = 0.0005
 
 
 class Stream:
@@ -28,17 +32,19 @@ class Stream:
         source: where rows are read from.
         objective: loss and metrics.
         batches: the division into batches and chunks; `batches.chunk` is not 0.
-        make: turns what the source gives for some rows, and their numbers, into a checked `Batch`.
+        make: turns what the source gives for some rows, and their numbers, into a checked `Batch`; a short last chunk
+            is made up to a number of rows.
         epochs: after how many nothing more is read ahead; `None` where there is no end.
     """
 
     def __init__(self, source: Source, objective: Objective, batches: Batches,
-                 make: Callable[[tuple, np.ndarray], Batch], epochs: int | None = None):
+                 make: Callable[[tuple, np.ndarray, int | None], Batch], epochs: int | None = None):
         self.source, self.objective, self.batches, self.make, self.epochs = source, objective, batches, make, epochs
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream")
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
         self._order = jax.jit(batches.order_of_chunk)
         self._device = jax.config.jax_default_device
+        self._key: np.ndarray | None = None
         self._begun: int | None = None  # the epoch that the source was told of
         self._epochs_differ = batches.shuffle or not source.repeats
 
@@ -60,29 +66,25 @@ class Stream:
             wanted.append((epoch + 1, 0))
         elif not self._epochs_differ and self.epochs != 1:
             wanted.append((0, 0))
-        if any(at not in self._chunks for at in wanted):
-            words = np.asarray(random.words(key))
-            self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, words, *at) for at in wanted}
+        if self._key is None:
+            self._key = np.asarray(random.words(key))  # once: the key of a run stays the same
+        self._chunks = {at: self._chunks.get(at) or self._reader.submit(self._read, *at) for at in wanted}
         return self._chunks[place].result()
 
-    def _read(self, key: np.ndarray, epoch: int, chunk: int) -> Batch:
+    def _read(self, epoch: int, chunk: int) -> Batch:
         """A chunk at its full size; a short last one has its last row repeated."""
+        time.sleep(HEAD_START)
         size = self.batches.chunk * self.batches.size
         start, stop = chunk * size, min((chunk + 1) * size, self.batches.count)
         with precision(self.objective.dtype), jax.default_device(self._device):  # which a thread does not inherit
-            rows = np.arange(start, stop) if not self.batches.shuffle else self.source.order(key, epoch, start, stop)
+            shuffled = self.batches.shuffle
+            rows = self.source.order(self._key, epoch, start, stop) if shuffled else np.arange(start, stop)
             if rows is None:
-                rows = np.asarray(self._order(key, np.int32(epoch), np.int32(chunk)))[: stop - start]
+                rows = np.asarray(self._order(self._key, np.int32(epoch), np.int32(chunk)))[: stop - start]
             if chunk == 0 or self._begun != epoch:
                 self.source.begin(epoch)
                 self._begun = epoch
-            batch = self.make(self.source.rows(rows), rows)
-            missing = size - len(rows)
-            if not missing:
-                return batch
-            padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]),
-                                  batch._replace(mean_weights=()))
-            return jax.device_put(padded._replace(mean_weights=batch.mean_weights))
+            return self.make(self.source.rows(rows), rows, size if len(rows) < size else None)
 
 
 def chunk_steps(source: Source, size: int, prepared: int = 0) -> int:

@@ -6,6 +6,7 @@ from chainrule.data.columns import Selection
 from chainrule.data.files import find_files
 from chainrule.data.iterables import IterableSource
 from chainrule.data.parquet_files import WINDOW
+from chainrule.data.source import leaves
 from chainrule.errors import DataError, SettingError
 
 BLOCK_BYTES = 2 << 20
@@ -49,6 +50,8 @@ class CSVFiles(IterableSource):
                  window: int | None = WINDOW, in_memory: bool | None = None, dtype: str = "float32",
                  delimiter: str = ","):
         require_arrow()
+        import pyarrow
+
         if not isinstance(delimiter, str) or len(delimiter) != 1:
             raise SettingError(f"delimiter is one character; got {delimiter!r}.")
         self.paths, self.delimiter = find_files(paths, ".csv"), delimiter
@@ -56,8 +59,12 @@ class CSVFiles(IterableSource):
         for path in self.paths:
             schema = self._reader(path).schema
             chosen = chosen.of(schema.names, f"{str(path)!r}")
+            if all(map(pyarrow.types.is_null, schema.types)):
+                raise DataError(f"{str(path)!r} has no rows.")
             for name in chosen.names:
-                check_type(schema.field(name).type, name, f"{str(path)!r}", name in chosen.alone)
+                kind = schema.field(name).type
+                if not pyarrow.types.is_null(kind):  # which may be empty in the first block alone
+                    check_type(kind, name, f"{str(path)!r}", name in chosen.alone)
         self._chosen, self._types = chosen, _types(chosen, [self._reader(path).schema for path in self.paths])
         super().__init__(self._batches, window, name=f"the file {str(self.paths[0])!r}" if len(self.paths) == 1 else
                          f"the {len(self.paths)} files")
@@ -107,14 +114,8 @@ def _types(chosen: Selection, schemas: list) -> dict:
     for name in chosen.names:
         found = [schema.field(name).type for schema in schemas]
         if not any(pyarrow.types.is_string(kind) or pyarrow.types.is_boolean(kind) for kind in found):
-            whole = name in _names_of_targets(chosen.target) and all(map(pyarrow.types.is_integer, found))
+            whole = name in leaves(chosen.target) and all(map(pyarrow.types.is_integer, found))
             types[name] = pyarrow.int64() if whole else pyarrow.float64()
         else:
-            types[name] = found[0]
+            types[name] = next(kind for kind in found if not pyarrow.types.is_null(kind))
     return types
-
-
-def _names_of_targets(target) -> list[str]:
-    if isinstance(target, dict):
-        return [name for part in target.values() for name in _names_of_targets(part)]
-    return [target] if isinstance(target, str) else list(target or [])

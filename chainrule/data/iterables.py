@@ -187,11 +187,12 @@ class Feed:
                 f"epoch: steps_per_epoch=..., and validation_steps=... where it is for validation; or give the "
                 f"function that makes it, without calling it, so that each epoch begins anew.")
         self.first()
+        if not self._fresh:
+            self._start(0)
         count = 0
-        self._start(0)
-        while (batch := self._next_batch()) is not None:
+        while (batch := self.following()) is not None:
             count += _count(batch)
-        self._start(0)
+        self._iterator = None
         return count
 
     def begin(self, epoch: int, place: int) -> None:
@@ -257,7 +258,7 @@ class Feed:
             self._given.set_epoch(epoch)
         made = self._given() if callable(self._given) and not hasattr(self._given, "__iter__") else self._given
         if not hasattr(made, "__iter__"):
-            raise SettingError(f"The function {self.name} returned {type(made).__name__}; expected an iterator of "
+            raise SettingError(f"{_sentence(self.name)} returned {type(made).__name__}; expected an iterator of "
                                f"batches. A function that yields them is one.")
         self._iterator, self._rest, self._in_pass, self._fresh = iter(made), None, 0, False
 

@@ -16,8 +16,8 @@ class ParquetFiles(Source):
     """Parquet files as a source that may be bigger than memory; needs `pip install 'chainrule[tables]'`.
 
     Only the columns that are chosen are read, row group by row group. An epoch takes the row groups in random order,
-    and shuffles rows within windows of them. So much is kept in memory, and never less than a row group: write files
-    with row groups of some ten thousand rows.
+    and shuffles rows within windows of them. A window is kept in memory, and two row groups beside it: write files with
+    row groups of some ten thousand rows.
 
     Args:
         paths: a file, a list of files, a pattern (`"part-*.parquet"`) or a folder: their rows follow one another.
@@ -70,7 +70,7 @@ class ParquetFiles(Source):
         self._chosen = chosen
         self._count = check_equal_rows({f"{str(self.paths[0])!r}" if len(self.paths) == 1 else "All files": sum(sizes)})
         self._starts = np.cumsum([0, *sizes])
-        self._room = max(self.window or 0, max(sizes))
+        self._room = (self.window or 0) + 2 * max(sizes)  # a window begins and ends within row groups
         self._kept: OrderedDict[int, tuple] = OrderedDict()  # row groups that were read, the newest last
         self._file: tuple | None = None  # the number of the file that was read last, and the file
 
@@ -98,7 +98,7 @@ class ParquetFiles(Source):
         return taken
 
     def _group(self, number: int) -> tuple:
-        """The rows of a row group; the last ones stay in memory, as many as a window has."""
+        """The rows of a row group; the last ones stay in memory, as many as a window needs."""
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]

@@ -42,7 +42,7 @@ class Stream:
         self.source, self.objective, self.batches, self.make, self.epochs = source, objective, batches, make, epochs
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chainrule-stream")
         self._chunks: dict[tuple, Future] = {}  # the present one, and the one that follows
-        self._order = jax.jit(batches.order_of_chunk)
+        self._order = jax.jit(Batches.order_of_chunk, static_argnums=0)  # which JAX keeps for the next stream
         self._device = jax.config.jax_default_device
         self._key: np.ndarray | None = None
         self._begun: int | None = None  # the epoch that the source was told of
@@ -80,7 +80,8 @@ class Stream:
             shuffled = self.batches.shuffle
             rows = self.source.order(self._key, epoch, start, stop) if shuffled else np.arange(start, stop)
             if rows is None:
-                rows = np.asarray(self._order(self._key, np.int32(epoch), np.int32(chunk)))[: stop - start]
+                rows = self._order(self.batches, self._key, np.int32(epoch), np.int32(chunk))
+                rows = np.asarray(rows)[: stop - start]
             if chunk == 0 or self._begun != epoch:
                 self.source.begin(epoch)
                 self._begun = epoch

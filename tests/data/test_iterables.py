@@ -205,8 +205,8 @@ def test_the_length_of_a_generator():
 
 def test_no_rows_by_number():
     assert message(SettingError, lambda: IterableSource(batches).split(0.2)) == (
-        "The function 'batches' is read from the front to the end, and has no rows by number. Give the rows to validate "
-        "on as validation_data.")
+        "The function 'batches' is read from the front to the end, and has no rows by number. Give the rows to "
+        "validate on as validation_data.")
 
 
 def test_what_is_no_iterable():

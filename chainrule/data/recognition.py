@@ -21,9 +21,9 @@ def as_source(data):
     """
     origins = {parent.__module__.split(".")[0] for parent in type(data).__mro__}
     if "datasets" in origins and hasattr(data, "column_names") and not isinstance(data, Mapping):
-        if hasattr(data, "__getitem__"):
-            return HuggingFaceDataset(data, usual_target(data.column_names))
-        return iterable_dataset(data)
+        if hasattr(data, "set_epoch"):
+            return iterable_dataset(data)
+        return HuggingFaceDataset(data, usual_target(data.column_names))
     if data is None or isinstance(data, (Source, Mapping, Sequence, Set, type)) or any(
             hasattr(data, name) for name in _OF_ARRAYS):
         return data

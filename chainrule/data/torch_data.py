@@ -126,6 +126,6 @@ def _together(examples: list):
     first = examples[0]
     if isinstance(first, Mapping):
         return {key: _together([example[key] for example in examples]) for key in first}
-    if isinstance(first, tuple):
+    if isinstance(first, tuple) or isinstance(first, list) and any(hasattr(part, "shape") for part in first):
         return tuple(_together(list(parts)) for parts in zip(*examples, strict=True))
     return np.stack([example.numpy() if hasattr(example, "numpy") else np.asarray(example) for example in examples])

@@ -5,8 +5,8 @@
     python benchmarks/streams.py memory --gigabytes 0.4 --source parquet
 
 `speed` fits the 28-64-64-1 network to 50,000 rows in batches of 256, the sources in turn, and prints the rows a second
-of each over those of arrays in memory: the best of several rounds. Reading takes a core of its own; the ratio of
-processor time, which counts all cores, also holds where others use the machine. `memory` writes a file of that size,
+of each over those of arrays in memory: the median of several rounds. Reading takes a core of its own; the ratio of
+processor time, which counts all cores, says what it costs in all. `memory` writes a file of that size,
 trains on it for an epoch in a process of its own, and prints the largest resident memory of that process.
 """
 import argparse
@@ -97,20 +97,19 @@ def speed(rounds: int, epochs: int, count: int) -> dict[str, float]:
                 "Parquet": (source("parquet", folder, None),), "CSV": (source("csv", folder, None),),
                 "a generator": (batches,)}
         models = {kind: network() for kind in fits}
-        best = {kind: [float("inf"), float("inf")] for kind in fits}
+        taken = {kind: [] for kind in fits}
         for number in range(rounds + 1):
             for kind, given in fits.items():
-                before = time.perf_counter(), time.process_time()
+                before = np.array([time.perf_counter(), time.process_time()])
                 models[kind].fit(*given, epochs=epochs, batch_size=BATCH, verbose=0)
-                after = time.perf_counter(), time.process_time()
                 if number:  # the first compiles
-                    best[kind] = [min(known, stop - start)
-                                  for known, start, stop in zip(best[kind], before, after, strict=True)]
-    print(f"{'':24}rows a second   ratio   of processor time   (best of {rounds} fits of {epochs} epochs)")
-    whole = best["arrays in memory"]
-    for kind, (wall, processor) in best.items():
-        print(f"{kind:24}{epochs * count / wall:13,.0f}   {whole[0] / wall:5.2f}   {whole[1] / processor:17.2f}")
-    return {kind: whole[0] / wall for kind, (wall, _) in best.items()}
+                    taken[kind].append([time.perf_counter(), time.process_time()] - before)
+    print(f"{'':24}rows a second   ratio   of processor time   (median of {rounds} fits of {epochs} epochs)")
+    median = {kind: np.median(found, axis=0) for kind, found in taken.items()}
+    ratios = {kind: median["arrays in memory"] / found for kind, found in median.items()}
+    for kind, (wall, processor) in ratios.items():
+        print(f"{kind:24}{epochs * count / median[kind][0]:13,.0f}   {wall:5.2f}   {processor:17.2f}")
+    return {kind: wall for kind, (wall, _) in ratios.items()}
 
 
 def train(kind: str, folder: Path, window: int | None) -> dict[str, float]:

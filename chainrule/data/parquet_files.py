@@ -85,7 +85,8 @@ class ParquetFiles(Source):
 
     def rows(self, indices: np.ndarray) -> tuple:
         groups = np.searchsorted(self._starts, indices, side="right") - 1
-        order = np.argsort(groups, kind="stable")
+        few = len(self._groups) < 1 << 16  # then numpy sorts by counting, ten times as fast
+        order = np.argsort(groups.astype(np.uint16) if few else groups, kind="stable")
         pieces = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
         taken = None
         for places in sorted(pieces, key=lambda places: places[0]):  # as they come, so that a window is read at once

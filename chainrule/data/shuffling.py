@@ -46,9 +46,13 @@ class Windows:
         if (self._epoch, number) != self._chosen:
             first = number * self.window
             size = min(self.window, self.count - first)
-            places = first + np.random.default_rng((*self._epoch, number)).permutation(size)
-            run = np.searchsorted(self._ends, places, side="right")
-            behind = self._ends[run] - places
-            self._rows = (self._blocks + self._sizes)[self._runs[run]] - behind
+            run = int(np.searchsorted(self._ends, first, side="right"))
+            pieces, stop = [], first + size
+            while first < stop:
+                end = min(stop, int(self._ends[run]))
+                behind = int(self._blocks[self._runs[run]] + self._sizes[self._runs[run]] - self._ends[run])
+                pieces.append(np.arange(first + behind, end + behind))
+                first, run = end, run + 1
+            self._rows = np.random.default_rng((*self._epoch, number)).permutation(np.concatenate(pieces))
             self._chosen = self._epoch, number
         return self._rows

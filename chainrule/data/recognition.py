@@ -1,6 +1,8 @@
 """What `fit` is given in the place of arrays: which source it becomes."""
 from collections.abc import Iterator, Mapping, Sequence, Set
 
+import numpy as np
+
 from chainrule.data.hugging_face import HuggingFaceDataset, iterable_dataset, usual_target
 from chainrule.data.iterables import IterableSource
 from chainrule.data.source import Source
@@ -19,13 +21,14 @@ def as_source(data):
         >>> as_source([1, 2])
         [1, 2]
     """
+    if data is None or isinstance(data, (np.ndarray, Source, Mapping, Sequence, Set, type)):
+        return data
     origins = {parent.__module__.split(".")[0] for parent in type(data).__mro__}
-    if "datasets" in origins and hasattr(data, "column_names") and not isinstance(data, Mapping):
+    if "datasets" in origins and hasattr(data, "column_names"):
         if hasattr(data, "set_epoch"):
             return iterable_dataset(data)
         return HuggingFaceDataset(data, usual_target(data.column_names))
-    if data is None or isinstance(data, (Source, Mapping, Sequence, Set, type)) or any(
-            hasattr(data, name) for name in _OF_ARRAYS):
+    if any(hasattr(data, name) for name in _OF_ARRAYS):
         return data
     if isinstance(data, Iterator):
         return IterableSource(data)

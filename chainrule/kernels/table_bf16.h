@@ -1,12 +1,14 @@
 // The kernels that compute in bfloat16. They need instructions of their own, and machines without those have none.
 #pragma once
 #include "dense_bf16.h"
+#include "recurrence.h"
 
 namespace chainrule {
 
 struct TableBf16 {
   void (*dense_forward)(Pool&, const DenseForwardBf16&);
   void (*dense_backward)(Pool&, const DenseBackwardBf16&);
+  const RecurrenceKernels<uint16_t>* recurrence;
 };
 
 // Null where this machine has no such instructions.

@@ -19,25 +19,35 @@ struct Bfloat16 {
   using Number = Half;
   using Word = uint32_t;
   using Sum = __m512;
+  using Operand = Right<Half>;
   static constexpr int TOGETHER = 2;
   static constexpr bool ROUNDS = true;
 
   static inline Vector read(const Half* from, int64_t count) { return load_halves(from, count); }
   static inline void write(Half* to, Vector vector, int64_t count) { store_halves(to, vector, count); }
 
+  static constexpr int64_t words(int64_t depth) { return (depth + 1) / 2; }
+
   static inline void pack_row(const Half* first, const Half* second, int64_t count, uint32_t* to) {
     _mm512_storeu_si512(to, paired(first, second, count));
   }
 
   template <int VECTORS>
-  static inline void pack_columns(const Right<Half>& b, int64_t depth, int64_t j, int64_t width, uint32_t* to) {
+  static inline void pack_columns(const Operand& b, int64_t depth, int64_t j, int64_t width, uint32_t* to) {
     pack_panel<VECTORS>(b, 0, depth, j, width, to);
   }
 
+  static inline void join(const Vector (&rows)[2], uint32_t* to) {
+    alignas(32) Half halves[2][LANES];
+    for (int row = 0; row < 2; ++row) store_halves(halves[row], rows[row], LANES);
+    _mm512_storeu_si512(to, paired(halves[0], halves[1], LANES));
+  }
+
   template <int ROWS, int VECTORS>
-  static inline __attribute__((always_inline)) void multiply(const Half* a, int64_t row, const uint32_t* packed,
-                                                             int64_t depth, __m512 (&sums)[ROWS][VECTORS]) {
-    multiply_tile<ROWS, VECTORS>(Pairs{a, row, 2}, packed, depth, true, sums);
+  static inline __attribute__((always_inline)) void multiply(const Half* a, int64_t row, int64_t column,
+                                                             const uint32_t* packed, int64_t depth,
+                                                             __m512 (&sums)[ROWS][VECTORS]) {
+    multiply_tile<ROWS, VECTORS>(Pairs{a, row, column}, packed, depth, true, sums);
   }
 
   static void multiply_turned(Pool& pool, const Half* a, int64_t m, const Half* b, int64_t stride_of_b, int64_t n,

@@ -129,7 +129,7 @@ struct Forward {
   explicit Forward(const RecurrenceForward<Number>& call_)
       : call(call_), batch(call.sizes.batch), time(call.sizes.time), units(call.sizes.units),
         columns(units * L::GATES), width(row_width(units)), panels((units + L::UNITS - 1) / L::UNITS),
-        panel_size(L::VECTORS * LANES * ((units + Numbers::TOGETHER - 1) / Numbers::TOGETHER)), shelf(call.room) {
+        panel_size(L::VECTORS * LANES * Numbers::words(units)), shelf(call.room) {
     packed = shelf.take<Word>(panels * panel_size);
     bias = shelf.take<float>(panels * L::VECTORS * LANES);
     for (auto& buffer : h) buffer = shelf.take<float>(batch * width);
@@ -233,8 +233,8 @@ struct Forward {
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < L::VECTORS; ++v) sums[r][v] = typename Numbers::Sum{};
-    Numbers::template multiply<ROWS, L::VECTORS>(operand[step & 1] + n * width, width, packed + panel * panel_size, units,
-                                                 sums);
+    Numbers::template multiply<ROWS, L::VECTORS>(operand[step & 1] + n * width, width, Numbers::TOGETHER,
+                                                 packed + panel * panel_size, units, sums);
     const float* their_bias = bias + panel * L::VECTORS * LANES;
     Vector kept[ROWS][L::VECTORS];
 #pragma GCC unroll 16
@@ -303,7 +303,7 @@ struct Backward {
       : call(call_), batch(call.sizes.batch), time(call.sizes.time), units(call.sizes.units),
         columns(units * L::GATES), width(row_width(units)), wide(row_width(columns)),
         panels((units + WIDTH - 1) / WIDTH),
-        panel_size(WIDTH * ((columns + Numbers::TOGETHER - 1) / Numbers::TOGETHER)), shelf(call.room) {
+        panel_size(WIDTH * Numbers::words(columns)), shelf(call.room) {
     packed = shelf.take<Word>(panels * panel_size);
     for (auto& buffer : dz) buffer = shelf.take<Number>(batch * wide);
     dc = shelf.take<float>(batch * width);
@@ -387,8 +387,8 @@ struct Backward {
     for (int r = 0; r < HEIGHT; ++r)
       for (int v = 0; v < VECTORS; ++v) sums[r][v] = typename Numbers::Sum{};
     if (step + 1 < time)
-      Numbers::template multiply<HEIGHT, VECTORS>(dz[(step + 1) & 1] + n * wide, wide, packed + panel * panel_size,
-                                                  columns, sums);
+      Numbers::template multiply<HEIGHT, VECTORS>(dz[(step + 1) & 1] + n * wide, wide, Numbers::TOGETHER,
+                                                  packed + panel * panel_size, columns, sums);
     Vector kept[HEIGHT][VECTORS];
 #pragma GCC unroll 16
     for (int r = 0; r < HEIGHT; ++r)

@@ -13,9 +13,7 @@ struct Table {
   const char* name;
   void (*dense_forward)(Pool&, const DenseForward&);
   void (*dense_backward)(Pool&, const DenseBackward&);
-  void (*convolution_forward)(Pool&, const ConvolutionForward&);
-  void (*convolution_input)(Pool&, const ConvolutionInput&);
-  void (*convolution_weights)(Pool&, const ConvolutionWeights&);
+  const ConvolutionKernels<float>* convolution;
   const RecurrenceKernels<float>* recurrence;
   void (*max_pool_forward)(Pool&, const MaxPoolForward&);
   void (*max_pool_backward)(Pool&, const MaxPoolBackward&);

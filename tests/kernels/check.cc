@@ -71,6 +71,13 @@ std::unique_ptr<Number[]> make_of(int64_t size) {
   else return make_halves(size);
 }
 
+// How many floats hold so many numbers, in arrays that `compare` makes.
+template <class Number>
+int64_t floats_for(int64_t count) { return (count * int64_t(sizeof(Number)) + 3) / 4; }
+
+template <class Number>
+Number* as(float* array) { return reinterpret_cast<Number*>(array); }
+
 // Calls `run(pool, results)` on one thread and on three; the results must be the same bytes.
 void compare(const char* name, const std::vector<int64_t>& sizes,
              const std::function<void(Pool&, std::vector<float*>)>& run) {
@@ -119,7 +126,8 @@ int64_t count_windows(int64_t size, int64_t reach, int64_t stride, int64_t paddi
   return left < 0 ? 0 : left / stride + 1;
 }
 
-void check_convolution() {
+template <class Number>
+void check_convolution_of(const ConvolutionKernels<Number>& kernels) {
   ConvolutionShape shape{};
   shape.images = draw(0, 6), shape.height = draw(1, 20), shape.width = draw(1, 20);
   int64_t ends[2];
@@ -139,25 +147,32 @@ void check_convolution() {
   int64_t inside = shape.images * shape.height * shape.width * shape.channels;
   int64_t outside = shape.images * shape.rows * shape.columns * shape.filters;
   int64_t taps = shape.window[0] * shape.window[1], entries = taps * shape.channels / shape.groups * shape.filters;
-  Array x = make(inside), kernel = make(entries), y = make(outside), dy = make(outside), bias = make(shape.filters),
-        channel_bias = make(shape.channels);
-  compare("convolution_forward", {outside}, [&](Pool& pool, std::vector<float*> results) {
+  auto x = make_of<Number>(inside), kernel = make_of<Number>(entries), y = make_of<Number>(outside),
+       dy = make_of<Number>(outside);
+  Array bias = make(shape.filters), channel_bias = make(shape.channels);
+  compare("convolution_forward", {floats_for<Number>(outside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(taps * shape.channels * rounded_up(shape.filters / shape.groups, 32), 16)]);
-    kernels().convolution_forward(pool, {shape, x.get(), kernel.get(), with_bias ? bias.get() : nullptr, results[0],
+    kernels.forward(pool, {shape, x.get(), kernel.get(), with_bias ? bias.get() : nullptr, as<Number>(results[0]),
                                          scratch.get(), activation});
   });
-  compare("convolution_input", {inside}, [&](Pool& pool, std::vector<float*> results) {
+  compare("convolution_input", {floats_for<Number>(inside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(taps * shape.filters * rounded_up(shape.channels / shape.groups, 32), 16)]);
-    kernels().convolution_input(pool, {shape, dy.get(), kernel.get(), with_bias ? channel_bias.get() : nullptr,
-                                       results[0], scratch.get(), activation});
+    kernels.input(pool, {shape, dy.get(), kernel.get(), with_bias ? channel_bias.get() : nullptr,
+                                       as<Number>(results[0]), scratch.get(), activation});
   });
   int64_t parts = draw(1, 9);
-  compare("convolution_weights", {entries, shape.filters, outside}, [&](Pool& pool, std::vector<float*> results) {
+  compare("convolution_weights", {entries, shape.filters, floats_for<Number>(outside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(parts > 1 ? parts * (entries + shape.filters) : 0, 16)]);
-    kernels().convolution_weights(
-        pool, {shape, x.get(), linear ? nullptr : y.get(), dy.get(), with_entered ? results[2] : nullptr, results[0],
+    kernels.weights(
+        pool, {shape, x.get(), linear ? nullptr : y.get(), dy.get(), with_entered ? as<Number>(results[2]) : nullptr, results[0],
                with_bias ? results[1] : nullptr, scratch.get(), parts, activation});
   });
+}
+
+void check_convolution() { check_convolution_of(*kernels().convolution); }
+
+void check_convolution_bf16() {
+  if (kernels_bf16()) check_convolution_of(*kernels_bf16()->convolution);
 }
 
 void check_pooling() {
@@ -200,8 +215,8 @@ void check_recurrence_of(const RecurrenceKernels<Number>& kernels) {
   Array h0 = make(state), c0 = make(state), bias = make(columns), real = make(steps), scale = make(state);
   for (int64_t i = 0; i < steps; ++i) real[i] = real[i] > 0;
   auto if_given = [](bool given, auto* array) { return given ? array : nullptr; };
-  auto numbers = [](float* array) { return reinterpret_cast<Number*>(array); };
-  auto floats = [](int64_t count) { return (count * int64_t(sizeof(Number)) + 3) / 4; };  // that hold so many numbers
+  auto numbers = [](float* array) { return as<Number>(array); };
+  auto floats = [](int64_t count) { return floats_for<Number>(count); };
   int64_t every = steps * sizes.units;
   compare("recurrence_forward", {floats(every), state, floats(steps * columns), every, floats(every)},
           [&](Pool& pool, std::vector<float*> results) {
@@ -320,7 +335,7 @@ int main(int count, char** arguments) {
       for (auto check : {check_dense, check_convolution, check_pooling, check_recurrence, check_normalisation,
                          check_optimizer}) check();
   for (int64_t round = 0; round < rounds; ++round)
-    for (auto check : {check_dense_bf16, check_recurrence_bf16}) check();
+    for (auto check : {check_dense_bf16, check_convolution_bf16, check_recurrence_bf16}) check();
   std::printf("%lld rounds of every kernel in %d instruction sets, %s first: nothing found\n", (long long)rounds, sets,
               chainrule_instruction_set(0));
 }

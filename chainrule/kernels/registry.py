@@ -107,7 +107,7 @@ def _register(target: str) -> None:
 class Kernel:
     """An operation on arrays with C++ code for it.
 
-    Calling it is what an operation does once it has found that the kernel serves its arrays (float32, the right ranks).
+    Calling it is what an operation does once it has found that the kernel serves its arrays (their type, their ranks).
 
     Args:
         target: the name of the function in the library.

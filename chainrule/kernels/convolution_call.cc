@@ -1,12 +1,23 @@
 #include <cstdlib>
 
 #include "call.h"
-#include "convolution.h"
+#include "table_bf16.h"
 
 namespace chainrule {
 namespace {
 
 using Numbers = ffi::Span<const int64_t>;
+
+const ConvolutionKernels<float>* kernels_of(float) { return kernels().convolution; }
+const ConvolutionKernels<uint16_t>* kernels_of(uint16_t) { return kernels_bf16() ? kernels_bf16()->convolution : nullptr; }
+
+// The kernels for one type of numbers; null where this machine has none.
+template <ffi::DataType type>
+auto* kernels_for(Shapes& shapes) {
+  auto* found = kernels_of(ffi::NativeType<type>{});
+  shapes.require(found, "this machine has no instructions for bfloat16");
+  return found;
+}
 
 // No setting is so large that a place computed from it could overflow.
 bool between(const Numbers& pair, int64_t lowest) {
@@ -53,11 +64,13 @@ ffi::Error with_scratch(const Shapes& shapes, ffi::ThreadPool threads, int64_t s
   return error;
 }
 
-ffi::Error forward(ffi::ThreadPool threads, Floats x, Floats kernel,
+template <ffi::DataType type>
+ffi::Error forward(ffi::ThreadPool threads, ffi::Buffer<type> x, ffi::Buffer<type> kernel,
                    ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
-                   int64_t activation, FloatsOut y) {
+                   int64_t activation, ffi::ResultBuffer<type> y) {
   Shapes shapes;
   ConvolutionShape shape = shape_of(shapes, x, kernel, *y, strides, dilation, padding, groups, activation);
+  auto* found = kernels_for<type>(shapes);
   if (shapes.failed()) return shapes.error();
   int64_t inputs = shape.channels / groups;
   auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
@@ -72,16 +85,18 @@ ffi::Error forward(ffi::ThreadPool threads, Floats x, Floats kernel,
   auto y_of = shapes.result("y", y, {shape.images, shape.rows, shape.columns, shape.filters});
   int64_t size = shape.window[0] * shape.window[1] * shape.channels * rounded_up(shape.filters / groups, 32);
   return with_scratch(shapes, threads, size, [&](Pool& pool, int64_t member, float* scratch) {
-    kernels().convolution_forward(pool, {shape, x_of.at(member), kernel_of.at(member), bias_of.at(member),
+    found->forward(pool, {shape, x_of.at(member), kernel_of.at(member), bias_of.at(member),
                                          y_of.at(member), scratch, Activation(activation)});
   });
 }
 
-ffi::Error input(ffi::ThreadPool threads, Floats dy, Floats kernel,
+template <ffi::DataType type>
+ffi::Error input(ffi::ThreadPool threads, ffi::Buffer<type> dy, ffi::Buffer<type> kernel,
                  ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
-                 int64_t activation, FloatsOut dx) {
+                 int64_t activation, ffi::ResultBuffer<type> dx) {
   Shapes shapes;
   ConvolutionShape shape = shape_of(shapes, *dx, kernel, dy, strides, dilation, padding, groups, activation);
+  auto* found = kernels_for<type>(shapes);
   if (shapes.failed()) return shapes.error();
   auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
   auto kernel_of = shapes.array("kernel", kernel, {shape.window[0], shape.window[1], shape.channels / groups,
@@ -96,7 +111,7 @@ ffi::Error input(ffi::ThreadPool threads, Floats dy, Floats kernel,
   auto dx_of = shapes.result("dx", dx, {shape.images, shape.height, shape.width, shape.channels});
   int64_t size = shape.window[0] * shape.window[1] * shape.filters * rounded_up(shape.channels / groups, 32);
   return with_scratch(shapes, threads, size, [&](Pool& pool, int64_t member, float* scratch) {
-    kernels().convolution_input(pool, {shape, dy_of.at(member), kernel_of.at(member), bias_of.at(member),
+    found->input(pool, {shape, dy_of.at(member), kernel_of.at(member), bias_of.at(member),
                                        dx_of.at(member), scratch, Activation(activation)});
   });
 }
@@ -113,19 +128,22 @@ int64_t parts_of(const ConvolutionShape& shape) {
 
 // After x, y is given where the activation is not linear. The results: the kernel's gradient, then that of the bias and
 // that of what enters the activation, where they are wanted.
-ffi::Error weights(ffi::ThreadPool threads, Floats x, Floats dy,
+template <ffi::DataType type>
+ffi::Error weights(ffi::ThreadPool threads, ffi::Buffer<type> x, ffi::Buffer<type> dy,
                    ffi::RemainingArgs rest, Numbers strides, Numbers dilation, Numbers padding, int64_t groups,
                    int64_t activation, bool with_bias, bool with_entered, FloatsOut dkernel, ffi::RemainingRets more) {
   Shapes shapes;
   ConvolutionShape shape = shape_of(shapes, x, *dkernel, dy, strides, dilation, padding, groups, activation);
+  auto* found = kernels_for<type>(shapes);
   if (shapes.failed()) return shapes.error();
   auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
   auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
-  Member<float> y_of{nullptr, 0}, dbias_of{nullptr, 0}, dz_of{nullptr, 0};
+  Member<float> dbias_of{nullptr, 0};
+  Member<ffi::NativeType<type>> y_of{nullptr, 0}, dz_of{nullptr, 0};
   shapes.require(rest.size() == (activation == 0 ? 0 : 1), "the number of arrays does not fit");
   shapes.require(more.size() == size_t(with_bias) + size_t(with_entered), "the number of results does not fit");
   if (rest.size() > 0) {
-    auto y = rest.get<Floats>(0);
+    auto y = rest.get<ffi::Buffer<type>>(0);
     if (y.has_error()) return y.error();
     y_of = shapes.array("y", *y, {shape.images, shape.rows, shape.columns, shape.filters});
   }
@@ -137,7 +155,7 @@ ffi::Error weights(ffi::ThreadPool threads, Floats x, Floats dy,
     dbias_of = shapes.result("dbias", *dbias, {shape.filters});
   }
   if (with_entered && more.size() > size_t(with_bias)) {
-    auto dz = more.get<Floats>(with_bias);
+    auto dz = more.get<ffi::Buffer<type>>(with_bias);
     if (dz.has_error()) return dz.error();
     dz_of = shapes.result("dz", *dz, {shape.images, shape.rows, shape.columns, shape.filters});
   }
@@ -145,7 +163,7 @@ ffi::Error weights(ffi::ThreadPool threads, Floats x, Floats dy,
   int64_t numbers = shape.window[0] * shape.window[1] * (shape.channels / groups) * shape.filters + shape.filters;
   return with_scratch(shapes, threads, parts > 1 ? parts * numbers : 0,
                       [&](Pool& pool, int64_t member, float* scratch) {
-    kernels().convolution_weights(pool, {shape, x_of.at(member), y_of.at(member), dy_of.at(member), dz_of.at(member),
+    found->weights(pool, {shape, x_of.at(member), y_of.at(member), dy_of.at(member), dz_of.at(member),
                                          dkernel_of.at(member), dbias_of.at(member), scratch, parts,
                                          Activation(activation)});
   });
@@ -162,21 +180,34 @@ auto with_settings(Binding&& binding) {
       .template Attr<int64_t>("activation");
 }
 
+template <ffi::DataType type>
 auto two_arrays() {
-  return with_settings(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>()
-                           .RemainingArgs());
+  return with_settings(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::Buffer<type>>()
+                           .template Arg<ffi::Buffer<type>>().RemainingArgs());
+}
+
+template <ffi::DataType type>
+auto to_images() {
+  return two_arrays<type>().template Ret<ffi::Buffer<type>>();
+}
+
+template <ffi::DataType type>
+auto to_weights() {
+  return two_arrays<type>()
+      .template Attr<bool>("with_bias")
+      .template Attr<bool>("with_entered")
+      .template Ret<Floats>()
+      .RemainingRets();
 }
 
 }  // namespace
 }  // namespace chainrule
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_forward, chainrule::forward,
-                              chainrule::two_arrays().Ret<chainrule::Floats>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_input, chainrule::input,
-                              chainrule::two_arrays().Ret<chainrule::Floats>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(chainrule_convolution_weights, chainrule::weights,
-                              chainrule::two_arrays()
-                                  .Attr<bool>("with_bias")
-                                  .Attr<bool>("with_entered")
-                                  .Ret<chainrule::Floats>()
-                                  .RemainingRets());
+#define CHAINRULE_DEFINE(name, kernel, type, binding) \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, chainrule::kernel<chainrule::ffi::type>, chainrule::binding<chainrule::ffi::type>())
+CHAINRULE_DEFINE(chainrule_convolution_forward, forward, F32, to_images);
+CHAINRULE_DEFINE(chainrule_convolution_input, input, F32, to_images);
+CHAINRULE_DEFINE(chainrule_convolution_weights, weights, F32, to_weights);
+CHAINRULE_DEFINE(chainrule_convolution_forward_bf16, forward, BF16, to_images);
+CHAINRULE_DEFINE(chainrule_convolution_input_bf16, input, BF16, to_images);
+CHAINRULE_DEFINE(chainrule_convolution_weights_bf16, weights, BF16, to_weights);

@@ -1,6 +1,6 @@
 #include "dense_bf16.h"
 
-#include "product_bf16.h"
+#include "numbers_bf16.h"
 
 namespace chainrule::CHAINRULE_ISA {
 
@@ -55,11 +55,7 @@ void dense_backward_bf16(Pool& pool, const DenseBackwardBf16& call) {
   }
   const uint16_t* dz = linear ? call.dy : call.dz;
   multiply(pool, {call.x, 1, call.inputs}, Right<Half>{dz, call.units, 1}, call.inputs, call.units, call.rows,
-           [to = call.dkernel, units = call.units](Vector sums, int64_t i, int64_t j, int64_t count, bool first) {
-             float* at = to + i * units + j;
-             if (!first) sums += load_part(at, count);
-             store_some(at, sums, count);
-           });
+           SumsTo{call.dkernel, call.units});
   if (call.dx)
     multiply(pool, {dz, call.units, 1}, Right<float>{call.kernel, 1, call.units}, call.rows, call.inputs, call.units,
              [to = call.dx, inputs = call.inputs](Vector sums, int64_t i, int64_t j, int64_t count, bool) {

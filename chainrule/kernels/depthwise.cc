@@ -107,7 +107,7 @@ void compute(Pool& pool, int64_t images, int64_t phases, const PlanAt& plan_at, 
 // Gradients of the kernel for one vector of channels.
 class Sums {
  public:
-  Sums(const ConvolutionWeights& call, const Plan& plan) : call_(call), plan_(plan) {}
+  Sums(const ConvolutionWeights<float>& call, const Plan& plan) : call_(call), plan_(plan) {}
 
   void add(int64_t image, int64_t t, Range columns, int64_t channel, int64_t channels, float* to, Vector& bias) const {
     const ConvolutionShape& shape = call_.shape;
@@ -156,7 +156,7 @@ class Sums {
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
 
-  const ConvolutionWeights& call_;
+  const ConvolutionWeights<float>& call_;
   const Plan& plan_;
 };
 
@@ -169,7 +169,7 @@ Plan forward_plan(const ConvolutionShape& shape) {
 
 }  // namespace
 
-void depthwise_forward(Pool& pool, const ConvolutionForward& call) {
+void depthwise_forward(Pool& pool, const ConvolutionForward<float>& call) {
   const ConvolutionShape& shape = call.shape;
   Plan plan = forward_plan(shape);
   compute(pool, shape.images, 1, [&](int64_t) { return plan; }, call.x, shape.height * shape.width * shape.channels,
@@ -177,7 +177,7 @@ void depthwise_forward(Pool& pool, const ConvolutionForward& call) {
           operations_of(shape) >= FEWEST_SHARED_OPERATIONS / 4);
 }
 
-void depthwise_input(Pool& pool, const ConvolutionInput& call) {
+void depthwise_input(Pool& pool, const ConvolutionInput<float>& call) {
   const ConvolutionShape& shape = call.shape;
   int64_t down = shape.strides[0] < shape.height ? shape.strides[0] : shape.height;
   int64_t across = shape.strides[1] < shape.width ? shape.strides[1] : shape.width;
@@ -193,7 +193,7 @@ void depthwise_input(Pool& pool, const ConvolutionInput& call) {
           operations_of(shape) >= FEWEST_SHARED_OPERATIONS / 4);
 }
 
-void depthwise_weights(Pool& pool, const ConvolutionWeights& call) {
+void depthwise_weights(Pool& pool, const ConvolutionWeights<float>& call) {
   const ConvolutionShape& shape = call.shape;
   Plan plan = forward_plan(shape);
   Sums sums(call, plan);

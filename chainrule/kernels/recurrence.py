@@ -2,6 +2,10 @@
 
 Arrays have the batch first, `(batch, time, ...)`. A reversed walk begins with the last step: its outputs come in the
 order of the walk, everything else lies in the order of the inputs. The gates lie side by side in the last axis.
+
+There is a pair of kernels for float32 and one for bfloat16, with the same twin. In bfloat16 are what enters, the
+kernel, and all that has a place for each step, but for what the LSTM remembers; states, bias, mask and factors of the
+state are float32, and so is the work between two products.
 """
 import functools
 
@@ -38,6 +42,15 @@ def _gru(x, product, h):
 _STEPS = {"simple": _simple, "lstm": _lstm, "gru": _gru}
 
 
+def _wide(array):
+    return array.astype(jnp.float32)
+
+
+def _product(a, kernel):
+    """In the type of the kernel, summed in float32."""
+    return jnp.matmul(a.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
+
+
 def _steps_first(array):
     return None if array is None else jnp.moveaxis(array, 1, 0)
 
@@ -55,13 +68,14 @@ def _forward(entering, kernel, *rest, kind: str, reverse: bool, with_bias: bool,
     def advance(before, at):
         x, is_real = at
         factors = before[0] if scale is None else before[0] * scale
-        product = factors @ kernel
-        after, saved = _STEPS[kind](x, product if bias is None else product + bias, *before)
+        product = _product(factors, kernel)
+        after, saved = _STEPS[kind](_wide(x), product if bias is None else product + bias, *before)
         if is_real is not None:
             after = tuple(jnp.where(is_real[:, None] != 0, new, old) for new, old in zip(after, before, strict=True))
         if kind == "lstm":
             saved = (saved[0], after[1])
-        return after, (after[0], (*saved, factors))
+        gates = [gate.astype(kernel.dtype) for gate in saved[:1]]
+        return after, (after[0].astype(kernel.dtype), (*gates, *saved[1:], factors.astype(kernel.dtype)))
 
     steps = tuple(_in_order(_steps_first(array), reverse) for array in (entering, real))
     last, (every, saved) = lax.scan(advance, states, steps)
@@ -116,29 +130,29 @@ def _backward(gates, kernel, *rest, kind: str, reverse: bool, with_bias: bool, w
     def retreat(d_states, at):
         d_h, d_c = d_states
         d_outside, gates, memory, before, is_real = at
-        d_h = d_h + d_outside
+        d_h, gates = d_h + _wide(d_outside), _wide(gates)
         dx, d_h_before, d_c_before = _STEPS_BACK[kind](gates, memory, before, d_h, d_c)
-        through = inward(dx, gates) @ kernel.T
+        through = _product(inward(dx, gates), kernel.T)
         d_h_before = d_h_before + (through if scale is None else through * scale)
         if is_real is not None:  # where the states were kept, they pass their gradients on
             is_real = is_real[:, None] != 0
             dx, d_h_before = jnp.where(is_real, dx, 0), jnp.where(is_real, d_h_before, d_h)
             d_c_before = None if d_c is None else jnp.where(is_real, d_c_before, d_c)
-        return (d_h_before, d_c_before), dx
+        return (d_h_before, d_c_before), (dx, inward(dx, gates))
 
     steps = [_in_order(_steps_first(array), reverse) for array in (gates, memory, real)]
     if kind == "lstm":
         before = jnp.concatenate([before[None], steps[1]])[:-1]  # c before each step, from the one before the first
     elif kind == "gru":
-        before = _in_order(_steps_first(before), reverse)
-    (d_h, d_c), d_entering = lax.scan(
-        retreat, (jnp.zeros_like(factors[:, 0] if factors.shape[1] else d_every.sum(1)), d_c),
+        before = _wide(_in_order(_steps_first(before), reverse))
+    (d_h, d_c), found = lax.scan(
+        retreat, (jnp.zeros((factors.shape[0], units)), d_c),
         (_steps_first(d_every), steps[0], steps[1], before, steps[2]), reverse=True)
-    d_entering = jnp.moveaxis(_in_order(d_entering, reverse), 0, 1)
-    d_product = inward(d_entering, gates)
-    results = [d_entering, jnp.einsum("nti,ntj->ij", factors, d_product), d_h]
+    d_entering, d_product = (jnp.moveaxis(_in_order(array, reverse), 0, 1).astype(kernel.dtype) for array in found)
+    d_kernel = jnp.einsum("nti,ntj->ij", factors, d_product, preferred_element_type=jnp.float32)
+    results = [d_entering, d_kernel, d_h]
     results += [d_c] if kind == "lstm" else [d_product[..., 2 * units:]] if kind == "gru" else []
-    return [*results, d_product.sum((0, 1))] if with_bias else results
+    return [*results, _wide(d_product).sum((0, 1))] if with_bias else results
 
 
 def _gradient(arrays, results, cotangents, wanted, *, kind: str, reverse: bool, with_bias: bool, with_mask: bool,
@@ -150,7 +164,7 @@ def _gradient(arrays, results, cotangents, wanted, *, kind: str, reverse: bool, 
     last_c = [saved.pop(0)] if kind == "lstm" else []
     h_before = factors
     if scale is not None:
-        h_before = jnp.concatenate([states[0][:, None], every], 1)[:, :-1]
+        h_before = jnp.concatenate([states[0][:, None].astype(every.dtype), every], 1)[:, :-1]
         h_before = jnp.flip(h_before, 1) if reverse else h_before
     if kind == "simple":
         operands = [jnp.flip(every, 1) if reverse else every, kernel]
@@ -158,11 +172,12 @@ def _gradient(arrays, results, cotangents, wanted, *, kind: str, reverse: bool, 
         operands = [saved[0], kernel, saved[1], states[1] if last_c else h_before]
     operands += [factors, d_every, *d_last]
     operands += [array for array in (real, scale) if array is not None]
-    found = list(recurrence_backward(*operands, kind=kind, reverse=reverse, with_bias=with_bias, with_mask=with_mask,
-                                     with_scale=with_scale))
+    back = recurrence_backward if kernel.dtype == jnp.float32 else recurrence_backward_bf16
+    found = list(back(*operands, kind=kind, reverse=reverse, with_bias=with_bias, with_mask=with_mask,
+                      with_scale=with_scale))
     d_entering, d_kernel, d_h = found[:3]
     d_states = [d_h, found[3]] if kind == "lstm" else [d_h]
-    gradients = [d_entering, d_kernel, *d_states]
+    gradients = [d_entering, d_kernel.astype(kernel.dtype), *d_states]
     if with_bias:
         gradients.append(found[-1])
     if with_mask:
@@ -172,7 +187,7 @@ def _gradient(arrays, results, cotangents, wanted, *, kind: str, reverse: bool, 
         if wanted[len(gradients) - 1]:
             units = kernel.shape[0]
             d_product = jnp.concatenate([d_entering[..., :2 * units], found[3]], -1) if kind == "gru" else d_entering
-            gradients[-1] = (h_before * (d_product @ kernel.T)).sum(1)
+            gradients[-1] = (_wide(h_before) * _product(d_product, kernel.T)).sum(1)
     return gradients
 
 
@@ -193,6 +208,9 @@ def _numbered(settings: dict) -> dict:
     return settings | {"kind": KINDS.index(settings["kind"])}
 
 
-recurrence_forward = _Recurrence("chainrule_recurrence_forward", _forward, _gradient, _numbered)
 # The gradient of what enters is written over the gates.
+recurrence_forward = _Recurrence("chainrule_recurrence_forward", _forward, _gradient, _numbered)
 recurrence_backward = Kernel("chainrule_recurrence_backward", _backward, attributes=_numbered, aliases={0: 0})
+recurrence_forward_bf16 = _Recurrence("chainrule_recurrence_forward_bf16", _forward, _gradient, _numbered)
+recurrence_backward_bf16 = Kernel("chainrule_recurrence_backward_bf16", _backward, attributes=_numbered,
+                                  aliases={0: 0})

@@ -68,6 +68,11 @@ def serve(*arrays) -> bool:
     return active() and all(jnp.result_type(array) == jnp.float32 for array in arrays)
 
 
+def serve_bfloat16(*arrays) -> bool:
+    """Whether kernels that compute in bfloat16 may be used, and all arrays are of that type."""
+    return active_in_bfloat16() and all(jnp.result_type(array) == jnp.bfloat16 for array in arrays)
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The C++ code, with all that it offers made known to XLA; `None` where it was not built."""
@@ -119,7 +124,7 @@ def _register(target: str) -> None:
 class Kernel:
     """An operation on arrays with C++ code for it.
 
-    Calling it is what an operation does once it has found that the kernel serves its arrays (float32, the right ranks).
+    Calling it is what an operation does once it has found that the kernel serves its arrays (their type, their ranks).
 
     Args:
         target: the name of the function in the library.

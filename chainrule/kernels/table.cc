@@ -7,8 +7,7 @@ namespace chainrule::CHAINRULE_ISA {
 
 extern const Table table;
 const Table table = {NAME(CHAINRULE_ISA), dense_forward, dense_backward,
-                     convolution_forward, convolution_input, convolution_weights, recurrence_forward_room,
-                     recurrence_backward_room, recurrence_forward, recurrence_backward, max_pool_forward,
+                     &convolution, &recurrence, max_pool_forward,
                      max_pool_backward, average_pool_forward, average_pool_backward, normalisation_forward,
                      normalisation_backward, optimizer_step};
 

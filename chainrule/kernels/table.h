@@ -13,13 +13,8 @@ struct Table {
   const char* name;
   void (*dense_forward)(Pool&, const DenseForward&);
   void (*dense_backward)(Pool&, const DenseBackward&);
-  void (*convolution_forward)(Pool&, const ConvolutionForward&);
-  void (*convolution_input)(Pool&, const ConvolutionInput&);
-  void (*convolution_weights)(Pool&, const ConvolutionWeights&);
-  int64_t (*recurrence_forward_room)(const RecurrenceSizes&);
-  int64_t (*recurrence_backward_room)(const RecurrenceSizes&);
-  void (*recurrence_forward)(Pool&, const RecurrenceForward&);
-  void (*recurrence_backward)(Pool&, const RecurrenceBackward&);
+  const ConvolutionKernels<float>* convolution;
+  const RecurrenceKernels<float>* recurrence;
   void (*max_pool_forward)(Pool&, const MaxPoolForward&);
   void (*max_pool_backward)(Pool&, const MaxPoolBackward&);
   void (*average_pool_forward)(Pool&, const AveragePoolForward&);

@@ -1,12 +1,16 @@
 // The kernels that compute in bfloat16. They need instructions of their own, and machines without those have none.
 #pragma once
+#include "convolution.h"
 #include "dense_bf16.h"
+#include "recurrence.h"
 
 namespace chainrule {
 
 struct TableBf16 {
   void (*dense_forward)(Pool&, const DenseForwardBf16&);
   void (*dense_backward)(Pool&, const DenseBackwardBf16&);
+  const ConvolutionKernels<uint16_t>* convolution;
+  const RecurrenceKernels<uint16_t>* recurrence;
 };
 
 // Those of the fastest instructions that this machine has, or of others that were asked for; null where it has none.

@@ -71,7 +71,8 @@ static inline void run_tasks(Pool& pool, int64_t tasks, bool shared, const Body&
 }
 
 // The gradients of a kernel of so many entries and of the bias: the sums of those of all parts, one after another.
-static inline void add_parts(Pool& pool, const ConvolutionWeights& call, int64_t entries) {
+template <class Number>
+static inline void add_parts(Pool& pool, const ConvolutionWeights<Number>& call, int64_t entries) {
   if (call.parts == 1) return;
   auto add = [&](const float* parts, int64_t numbers, Range some, float* to) {
     for (int64_t i = some.begin; i < some.end; i += LANES) {

@@ -1,6 +1,7 @@
 """Convolution in 1 to 3 dimensions, channels last.
 
-On a CPU, sequences and images of float32 are left to the kernels, where those are built; all else to their twin.
+On a CPU, sequences and images of float32 and bfloat16 are left to the kernels, where those are built; all else to their
+twin.
 """
 import functools
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from chainrule import kernels
 from chainrule.errors import SettingError, ShapeError, format_shape
 from chainrule.kernels import convolution_twin as twin
-from chainrule.kernels.convolution import convolution_forward, convolution_input, finish
+from chainrule.kernels.convolution import finish, kernels_for
 from chainrule.kernels.convolution_twin import Windows
 from chainrule.kernels.dense import ACTIVATIONS
 from chainrule.ops.pooling import one_for_each_axis
@@ -347,12 +348,16 @@ def _checked(activation: str, owner: str) -> str:
 def _convolve(x, kernel, bias, windows: Windows, groups: int, activation: str) -> jax.Array:
     """The convolution itself, for settings that fit."""
     biases = [] if bias is None else [bias]
+    is_depthwise = groups > 1 and kernel.shape[-2] == 1
     if not _has_kernel(x):
         return finish(twin.convolve(x, kernel, windows, groups), *biases, activation=activation)
-    if groups > 1 and kernel.shape[-2] == 1:  # each channel as often as there are filters for it
+    if is_depthwise and x.dtype == jnp.bfloat16:  # no product, which bfloat16 would be faster for
+        y = _convolve(*(array.astype(jnp.float32) for array in (x, kernel)), bias, windows, groups, activation)
+        return y.astype(x.dtype)
+    if is_depthwise:  # each channel as often as there are filters for it
         x, groups = jnp.repeat(x, kernel.shape[-1] // groups, -1), kernel.shape[-1]
     images, bank, wide = _as_images(x, kernel, windows)
-    y, = convolution_forward(images, bank, *biases, windows=wide, groups=groups, activation=activation)
+    y, = kernels_for(x.dtype).forward(images, bank, *_wide(biases), windows=wide, groups=groups, activation=activation)
     return y if x.ndim == 4 else y[:, 0]
 
 
@@ -363,14 +368,19 @@ def _convolve_transposed(x, kernel, bias, windows: Windows, places: tuple[int, .
     if not _has_kernel(x):
         return finish(twin.convolve_transposed(x, kernel, windows, 1, places), *biases, activation=activation)
     images, bank, wide = _as_images(x, kernel, windows)
-    y, = convolution_input(images, bank, *biases, windows=wide, groups=1, activation=activation,
-                           places=places if x.ndim == 4 else (1, *places))
+    y, = kernels_for(x.dtype).input(images, bank, *_wide(biases), windows=wide, groups=1, activation=activation,
+                                    places=places if x.ndim == 4 else (1, *places))
     return y if x.ndim == 4 else y[:, 0]
 
 
 def _has_kernel(x) -> bool:
-    """Whether a kernel serves, and may be used: for sequences and images of float32."""
-    return x.ndim < 5 and kernels.serve(x)
+    """Whether a kernel serves, and may be used: for sequences and images of float32 or bfloat16."""
+    return x.ndim < 5 and (kernels.serve(x) or kernels.serve_bfloat16(x))
+
+
+def _wide(arrays) -> list:
+    """In the type in which the kernels take a bias."""
+    return [array.astype(jnp.float32) for array in arrays]
 
 
 def _as_images(x, kernel, windows: Windows):

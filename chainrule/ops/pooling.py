@@ -198,7 +198,7 @@ def _max_pool(x, pool_size, strides, padding: str, owner: str):
     """What `max_pool` does; `owner` is what messages call it."""
     windows, strides = _checked(x.shape, pool_size, strides, padding, owner)
     if _kernel_serves(x, windows, strides, fewest=0):
-        return _by_kernel(kernel.max_pool_forward, x, windows, strides, padding)
+        return _by_kernel(kernel.max_pool_forward, widened(x), windows, strides, padding).astype(x.dtype)
     return _pool(x, pool_size, strides, padding, _larger, lowest(x.dtype), owner)
 
 
@@ -206,7 +206,7 @@ def _average_pool(x, pool_size, strides, padding: str, owner: str):
     """What `average_pool` does; `owner` is what messages call it."""
     windows, strides = _checked(x.shape, pool_size, strides, padding, owner)
     if _kernel_serves(x, windows, strides, fewest=2):  # windows side by side XLA does as well
-        return _by_kernel(kernel.average_pool_forward, x, windows, strides, padding)
+        return _by_kernel(kernel.average_pool_forward, widened(x), windows, strides, padding).astype(x.dtype)
     y = _pool(widened(x), pool_size, strides, padding, jnp.add, 0, owner)
     for entries in _entries(x.shape, pool_size, strides, padding):
         y = y / entries.astype(y.dtype)
@@ -216,7 +216,7 @@ def _average_pool(x, pool_size, strides, padding: str, owner: str):
 def _kernel_serves(x, windows, strides, fewest: int) -> bool:
     """Whether there is C++ code for such arrays, and it is the faster one; `fewest` windows must hold a place."""
     on_a_place = math.prod(windows) / math.prod(strides)
-    return (kernels.serve(x) and jax.default_backend() == "cpu" and x.ndim < 5
+    return ((kernels.serve(x) or kernels.serve_bfloat16(x)) and jax.default_backend() == "cpu" and x.ndim < 5
             and x.shape[-1] >= _FEWEST_CHANNELS and fewest <= on_a_place <= _MOST_WINDOWS_ON_A_PLACE)
 
 

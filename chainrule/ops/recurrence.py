@@ -6,7 +6,8 @@ weights afterwards, in one product over all steps instead of one a step:
 
     d recurrent_kernel = sum over t of h[t-1].T @ dm[t],   m[t] = h[t-1] @ recurrent_kernel + recurrent_bias
 
-In float32 on the CPU, C++ does both passes (`chainrule.kernels.recurrence`), with derivatives of every kind. Elsewhere
+In float32 and bfloat16 on the CPU, C++ does both passes (`chainrule.kernels.recurrence`), with derivatives of every
+kind. Elsewhere
 they are loops of JAX. As for every `jax.custom_vjp`, the way back can then be differentiated again (Hessians are
 forward over reverse, or reverse over reverse), while a forward derivative of the function itself (`jax.jvp`,
 `jax.jacfwd`) is not defined for it. Activations given as functions, and the GRU that resets before its product, are
@@ -23,7 +24,8 @@ from jax import lax
 from chainrule import kernels
 from chainrule.errors import ShapeError, format_shape
 from chainrule.kernels.dense import dense_forward
-from chainrule.kernels.recurrence import recurrence_forward
+from chainrule.kernels.dense_bf16 import dense_forward as dense_forward_bf16
+from chainrule.kernels.recurrence import recurrence_forward, recurrence_forward_bf16
 from chainrule.ops.pooling import widened
 
 
@@ -191,7 +193,8 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
     bias, recurrent_bias = (bias[0], bias[1]) if bias is not None and bias.ndim == 2 else (bias, None)
     usual = recurrence.backward is not None and activation is None and recurrent_activation is None
     taking_part = (inputs, kernel, recurrent_kernel, bias, recurrent_bias, recurrent_scale, initial_state)
-    if usual and kernels.serve(*jax.tree.leaves(taking_part)):
+    if usual and (kernels.serve(*jax.tree.leaves(taking_part))
+                  or kernels.serve_bfloat16(inputs, kernel, recurrent_kernel)):
         return _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask,
                           recurrent_scale, reverse)
     entering = jnp.moveaxis(inputs, 1, 0) @ kernel  # steps first, as the loop takes them
@@ -199,7 +202,7 @@ def recur(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, initia
     narrow, entering = entering.dtype, widened(entering)  # states in 16 bits would forget small steps
     recurrent_bias, recurrent_scale = (None if array is None else array.astype(entering.dtype)
                                        for array in (recurrent_bias, recurrent_scale))
-    states = _start(recurrence, entering, recurrent_kernel, initial_state)
+    states = _start(recurrence, len(inputs), recurrent_kernel, entering.dtype, initial_state)
     real = None if mask is None else jnp.moveaxis(mask, 1, 0)[..., None]
     if reverse:
         entering, real = jax.tree.map(lambda leaf: jnp.flip(leaf, 0), (entering, real))
@@ -232,25 +235,29 @@ def one_step(recurrence: Recurrence, inputs, kernel, recurrent_kernel, bias, sta
 def _by_kernel(recurrence, inputs, kernel, recurrent_kernel, bias, recurrent_bias, initial_state, mask, scale, reverse):
     """What `recur` returns, by the kernel for the usual activations."""
     batch, time, features = inputs.shape
-    (entering,) = dense_forward(inputs.reshape(batch * time, features), kernel, *([] if bias is None else [bias]),
-                                activation="linear")
+    narrow = inputs.dtype
+    enter, forward = ((dense_forward, recurrence_forward) if narrow == jnp.float32 else
+                      (dense_forward_bf16, recurrence_forward_bf16))
+    wide = lambda array: None if array is None else array.astype(jnp.float32)
+    (entering,) = enter(inputs.reshape(batch * time, features), wide(kernel), *([] if bias is None else [wide(bias)]),
+                        activation="linear")
     entering = entering.reshape(batch, time, kernel.shape[1])
-    states = _start(recurrence, jnp.moveaxis(entering, 1, 0), recurrent_kernel, initial_state)
-    optional = {"with_bias": recurrent_bias, "with_mask": None if mask is None else mask.astype(jnp.float32),
-                "with_scale": None if scale is None else jnp.broadcast_to(scale, states[0].shape)}
-    every, *rest = recurrence_forward(
+    states = _start(recurrence, batch, recurrent_kernel, jnp.float32, initial_state)
+    optional = {"with_bias": wide(recurrent_bias), "with_mask": wide(mask),
+                "with_scale": None if scale is None else jnp.broadcast_to(wide(scale), states[0].shape)}
+    every, *rest = forward(
         entering, recurrent_kernel, *states, *[array for array in optional.values() if array is not None],
         kind=recurrence.name, reverse=reverse, saving=False,
         **{name: array is not None for name, array in optional.items()})
-    return every, (every[:, -1] if time else states[0], *rest)
+    return every, tuple(state.astype(narrow) for state in (every[:, -1] if time else states[0], *rest))
 
 
-def _start(recurrence, entering, recurrent_kernel, initial_state):
+def _start(recurrence, batch: int, recurrent_kernel, dtype, initial_state):
     """The states before the first step, in the type of what is computed."""
-    shape = (entering.shape[1], recurrent_kernel.shape[0])
+    shape = (batch, recurrent_kernel.shape[0])
     if initial_state is None:
-        return (jnp.zeros(shape, entering.dtype),) * recurrence.states
-    return tuple(jnp.broadcast_to(jnp.asarray(state, entering.dtype), shape) for state in initial_state)
+        return (jnp.zeros(shape, dtype),) * recurrence.states
+    return tuple(jnp.broadcast_to(jnp.asarray(state, dtype), shape) for state in initial_state)
 
 
 def _multiplier(recurrent_kernel, recurrent_bias, scale):

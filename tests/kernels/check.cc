@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "amx.h"
@@ -67,6 +68,27 @@ Array make(int64_t size) {
   return array;
 }
 
+// The bits of bfloat16, likewise.
+using Halves = std::unique_ptr<uint16_t[]>;
+Halves make_halves(int64_t size) {  // numbers from 0.5 to 2 and their negatives
+  Halves array(new uint16_t[size]);
+  for (int64_t i = 0; i < size; ++i) array[i] = uint16_t(0x3F00 + generator() % 0x100 + (generator() % 2 << 15));
+  return array;
+}
+
+template <class Number>
+std::unique_ptr<Number[]> make_of(int64_t size) {
+  if constexpr (std::is_same_v<Number, float>) return make(size);
+  else return make_halves(size);
+}
+
+// How many floats hold so many numbers, in arrays that `compare` makes.
+template <class Number>
+int64_t floats_for(int64_t count) { return (count * int64_t(sizeof(Number)) + 3) / 4; }
+
+template <class Number>
+Number* as(float* array) { return reinterpret_cast<Number*>(array); }
+
 // Calls `run(pool, results)` on one thread and on three; the results must be the same bytes.
 void compare(const char* name, const std::vector<int64_t>& sizes,
              const std::function<void(Pool&, std::vector<float*>)>& run) {
@@ -115,7 +137,8 @@ int64_t count_windows(int64_t size, int64_t reach, int64_t stride, int64_t paddi
   return left < 0 ? 0 : left / stride + 1;
 }
 
-void check_convolution() {
+template <class Number>
+void check_convolution_of(const ConvolutionKernels<Number>& kernels) {
   ConvolutionShape shape{};
   shape.images = draw(0, 6), shape.height = draw(1, 20), shape.width = draw(1, 20);
   int64_t ends[2];
@@ -135,25 +158,32 @@ void check_convolution() {
   int64_t inside = shape.images * shape.height * shape.width * shape.channels;
   int64_t outside = shape.images * shape.rows * shape.columns * shape.filters;
   int64_t taps = shape.window[0] * shape.window[1], entries = taps * shape.channels / shape.groups * shape.filters;
-  Array x = make(inside), kernel = make(entries), y = make(outside), dy = make(outside), bias = make(shape.filters),
-        channel_bias = make(shape.channels);
-  compare("convolution_forward", {outside}, [&](Pool& pool, std::vector<float*> results) {
+  auto x = make_of<Number>(inside), kernel = make_of<Number>(entries), y = make_of<Number>(outside),
+       dy = make_of<Number>(outside);
+  Array bias = make(shape.filters), channel_bias = make(shape.channels);
+  compare("convolution_forward", {floats_for<Number>(outside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(taps * shape.channels * rounded_up(shape.filters / shape.groups, 32), 16)]);
-    kernels().convolution_forward(pool, {shape, x.get(), kernel.get(), with_bias ? bias.get() : nullptr, results[0],
+    kernels.forward(pool, {shape, x.get(), kernel.get(), with_bias ? bias.get() : nullptr, as<Number>(results[0]),
                                          scratch.get(), activation});
   });
-  compare("convolution_input", {inside}, [&](Pool& pool, std::vector<float*> results) {
+  compare("convolution_input", {floats_for<Number>(inside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(taps * shape.filters * rounded_up(shape.channels / shape.groups, 32), 16)]);
-    kernels().convolution_input(pool, {shape, dy.get(), kernel.get(), with_bias ? channel_bias.get() : nullptr,
-                                       results[0], scratch.get(), activation});
+    kernels.input(pool, {shape, dy.get(), kernel.get(), with_bias ? channel_bias.get() : nullptr,
+                                       as<Number>(results[0]), scratch.get(), activation});
   });
   int64_t parts = draw(1, 9);
-  compare("convolution_weights", {entries, shape.filters, outside}, [&](Pool& pool, std::vector<float*> results) {
+  compare("convolution_weights", {entries, shape.filters, floats_for<Number>(outside)}, [&](Pool& pool, std::vector<float*> results) {
     Array scratch(new float[rounded_up(parts > 1 ? parts * (entries + shape.filters) : 0, 16)]);
-    kernels().convolution_weights(
-        pool, {shape, x.get(), linear ? nullptr : y.get(), dy.get(), with_entered ? results[2] : nullptr, results[0],
+    kernels.weights(
+        pool, {shape, x.get(), linear ? nullptr : y.get(), dy.get(), with_entered ? as<Number>(results[2]) : nullptr, results[0],
                with_bias ? results[1] : nullptr, scratch.get(), parts, activation});
   });
+}
+
+void check_convolution() { check_convolution_of(*kernels().convolution); }
+
+void check_convolution_bf16() {
+  if (kernels_bf16()) check_convolution_of(*kernels_bf16()->convolution);
 }
 
 void check_pooling() {
@@ -184,39 +214,50 @@ void check_pooling() {
   });
 }
 
-void check_recurrence() {
+template <class Number>
+void check_recurrence_of(const RecurrenceKernels<Number>& kernels) {
   RecurrenceSizes sizes{draw(0, 40), draw(0, 12), draw(0, 90), Cell(draw(0, int64_t(Cell::count) - 1)), draw(0, 1) == 1};
   if (draw(0, 9) == 0) sizes.batch = draw(1, 4), sizes.units = draw(300, 500);  // a large kernel for few rows
   bool lstm = sizes.cell == Cell::lstm, gru = sizes.cell == Cell::gru, gated = sizes.cell != Cell::simple;
   int64_t steps = sizes.batch * sizes.time, state = sizes.batch * sizes.units;
   int64_t columns = (lstm ? 4 : gru ? 3 : 1) * sizes.units;
   bool with_bias = draw(0, 1), with_mask = draw(0, 1), with_scale = draw(0, 1), saving = draw(0, 1);
-  Array entering = make(steps * columns), kernel = make(sizes.units * columns), h0 = make(state), c0 = make(state),
-        bias = make(columns), real = make(steps), scale = make(state);
+  auto entering = make_of<Number>(steps * columns), kernel = make_of<Number>(sizes.units * columns);
+  Array h0 = make(state), c0 = make(state), bias = make(columns), real = make(steps), scale = make(state);
   for (int64_t i = 0; i < steps; ++i) real[i] = real[i] > 0;
-  auto if_given = [](bool given, float* array) { return given ? array : nullptr; };
-  compare("recurrence_forward", {steps * sizes.units, state, steps * columns, steps * sizes.units, steps * sizes.units},
+  auto if_given = [](bool given, auto* array) { return given ? array : nullptr; };
+  auto numbers = [](float* array) { return as<Number>(array); };
+  auto floats = [](int64_t count) { return floats_for<Number>(count); };
+  int64_t every = steps * sizes.units;
+  compare("recurrence_forward", {floats(every), state, floats(steps * columns), every, floats(every)},
           [&](Pool& pool, std::vector<float*> results) {
-            Array room(new float[kernels().recurrence_forward_room(sizes)]);
-            kernels().recurrence_forward(
+            std::unique_ptr<char[]> room(new char[kernels.forward_room(sizes)]);
+            kernels.forward(
                 pool, {sizes, entering.get(), kernel.get(), h0.get(), if_given(lstm, c0.get()),
                        if_given(with_bias, bias.get()), if_given(with_mask, real.get()),
-                       if_given(with_scale, scale.get()), results[0], if_given(lstm, results[1]),
-                       if_given(saving && gated, results[2]), if_given(saving && gated, results[3]),
-                       if_given(saving, results[4]), room.get()});
+                       if_given(with_scale, scale.get()), numbers(results[0]), if_given(lstm, results[1]),
+                       if_given(saving && gated, numbers(results[2])), if_given(saving && gated, results[3]),
+                       if_given(saving, numbers(results[4])), room.get()});
           });
-  Array gates = make(steps * columns), memory = make(steps * sizes.units),
-        before = make(gru ? steps * sizes.units : state), factors = make(steps * sizes.units),
-        d_every = make(steps * sizes.units), d_last = make(state);
-  compare("recurrence_backward", {steps * columns, steps * sizes.units, sizes.units * columns, state, state, columns},
+  auto gates = make_of<Number>(steps * columns), before = make_of<Number>(every), factors = make_of<Number>(every),
+       d_every = make_of<Number>(every);
+  Array memory = make(every), d_last = make(state);
+  compare("recurrence_backward", {floats(steps * columns), floats(every), sizes.units * columns, state, state, columns},
           [&](Pool& pool, std::vector<float*> results) {
-            Array room(new float[kernels().recurrence_backward_room(sizes)]);
-            kernels().recurrence_backward(
-                pool, {sizes, gates.get(), kernel.get(), if_given(gated, memory.get()), if_given(gated, before.get()),
-                       factors.get(), d_every.get(), if_given(lstm, d_last.get()), if_given(with_mask, real.get()),
-                       if_given(with_scale, scale.get()), results[0], if_given(gru, results[1]), results[2], results[3],
-                       if_given(lstm, results[4]), if_given(with_bias, results[5]), room.get()});
+            std::unique_ptr<char[]> room(new char[kernels.backward_room(sizes)]);
+            kernels.backward(
+                pool, {sizes, gates.get(), kernel.get(), if_given(gated, memory.get()), if_given(lstm, c0.get()),
+                       if_given(gru, before.get()), factors.get(), d_every.get(), if_given(lstm, d_last.get()),
+                       if_given(with_mask, real.get()), if_given(with_scale, scale.get()), numbers(results[0]),
+                       if_given(gru, numbers(results[1])), results[2], results[3], if_given(lstm, results[4]),
+                       if_given(with_bias, results[5]), room.get()});
           });
+}
+
+void check_recurrence() { check_recurrence_of(*kernels().recurrence); }
+
+void check_recurrence_bf16() {
+  if (kernels_bf16()) check_recurrence_of(*kernels_bf16()->recurrence);
 }
 
 void check_optimizer() {
@@ -273,13 +314,6 @@ void check_normalisation() {
         pool, {x.get(), weights, gamma.get(), epsilon.get(), mean.get(), variance.get(), dy.get(), beta.get(),
                beta.get(), results[0], results[1], results[2], scratch.get(), rows, channels});
   });
-}
-
-using Halves = std::unique_ptr<uint16_t[]>;
-Halves make_halves(int64_t size) {  // numbers from 0.5 to 2 and their negatives
-  Halves array(new uint16_t[size]);
-  for (int64_t i = 0; i < size; ++i) array[i] = uint16_t(0x3F00 + generator() % 0x100 + (generator() % 2 << 15));
-  return array;
 }
 
 // With the first table on one thread, with the second on several: the bytes must be the same.
@@ -357,7 +391,11 @@ int main(int count, char** arguments) {
   int sets_bf16 = 0;
   for (; chainrule_use_instruction_set_bf16(sets_bf16); ++sets_bf16) {
     check_small_numbers(*kernels_bf16());
-    for (int64_t round = 0; round < rounds; ++round) check_dense_bf16(*kernels_bf16(), *kernels_bf16());
+    for (int64_t round = 0; round < rounds; ++round) {
+      check_dense_bf16(*kernels_bf16(), *kernels_bf16());
+      check_convolution_bf16();
+      check_recurrence_bf16();
+    }
   }
   check_amx(rounds);
   std::printf("%lld rounds of every kernel in %d instruction sets, %s first, and %d for bfloat16: nothing found\n",

@@ -1,4 +1,8 @@
-"""The kernels of convolution against their twin, in every set of instructions of this machine."""
+"""The kernels of convolution against their twin, in every set of instructions of this machine.
+
+Those of bfloat16 are held against the float32 twin, given the same rounded numbers: what they add in float32 differs
+only by the last rounding.
+"""
 import functools
 
 import jax
@@ -9,7 +13,7 @@ from jax import lax
 
 from chainrule import kernels, ops
 from chainrule.kernels import convolution, registry
-from chainrule.kernels.convolution import convolution_forward, convolution_input, convolution_weights
+from chainrule.kernels.convolution import convolution_forward, convolution_input, convolution_weights, kernels_for
 from chainrule.kernels.convolution_twin import Windows
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels were not built")
@@ -17,8 +21,8 @@ pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the kernels w
 
 def close(ours, theirs, tolerance=2e-5):
     """Equal up to rounding, measured by the largest entry: sums cancel."""
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    ours, theirs = np.asarray(ours, "float32"), np.asarray(theirs, "float32")
     scale = max(1.0, np.abs(theirs).max(initial=0))
     np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=tolerance)
 
@@ -79,6 +83,87 @@ def test_kernels_compute_what_their_twins_do(number, instructions):
     found = run_all(number, convolution_forward, convolution_weights, convolution_input)
     for ours, theirs in zip(found, twins_results(number), strict=True):
         close(ours, theirs)
+
+
+IN_BFLOAT16 = pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16")
+
+
+@IN_BFLOAT16
+@pytest.mark.parametrize("number", range(20))
+def test_kernels_of_bfloat16_sum_in_float32(number):
+    x, kernel, bias, dy, settings = draw_case(number)
+    x, kernel, dy, y = (array.astype(jnp.bfloat16) for array in (x, kernel, dy, jnp.tanh(dy + 0.1)))
+    entered = [] if settings["activation"] == "linear" else [y]
+    with_all = settings | {"window": kernel.shape[:2], "with_bias": True, "with_entered": True}
+    by = kernels_for(x.dtype)
+
+    def run(forward, weights, input, *arrays):
+        x, kernel, dy, *entered = arrays
+        return [*forward(x, kernel, bias, **settings), *weights(x, dy, *entered, **with_all),
+                *input(dy, kernel, bias[:1].repeat(x.shape[-1]), **settings, places=x.shape[1:3])]
+
+    arrays = (x, kernel, dy, *entered)
+    found = jax.jit(functools.partial(run, by.forward, by.weights, by.input))(*arrays)
+    wide = jax.jit(functools.partial(run, convolution._forward, convolution._weights, convolution._input))(
+        *(array.astype(jnp.float32) for array in arrays))
+    types = [jnp.bfloat16, jnp.float32, jnp.float32, jnp.bfloat16, jnp.bfloat16]
+    for ours, theirs, dtype in zip(found, wide, types, strict=True):
+        # Functions other than relu are applied to sums that were rounded already; so is dy before it enters a product.
+        close(ours, theirs.astype(dtype), 0.008)
+
+
+@IN_BFLOAT16
+@pytest.mark.parametrize("function, window", [(ops.convolve, (3, 2)), (ops.convolve, (3,)),
+                                              (ops.convolve_transposed, (2, 3)), (ops.convolve_depthwise, (3, 3))],
+                         ids=["images", "sequences", "transposed", "depthwise"])
+def test_layers_of_bfloat16(function, window):
+    draw = np.random.default_rng(0)
+    numbers = lambda *shape: jnp.asarray(draw.normal(size=shape), "float32")
+    filters = {ops.convolve: (3, 18), ops.convolve_transposed: (18, 3), ops.convolve_depthwise: (3, 2)}[function]
+    outputs = 6 if function is ops.convolve_depthwise else 18
+    arrays = (numbers(4, *(9, 8)[:len(window)], 3), numbers(*window, *filters), numbers(outputs))
+
+    def energy(x, kernel, bias):
+        return jnp.sin(function(x, kernel, bias=bias, activation="elu", strides=2).astype(jnp.float32)).sum()
+
+    slopes = jax.value_and_grad(energy, (0, 1, 2))
+    narrow = [array.astype(jnp.bfloat16) for array in arrays]
+    found, wide = jax.jit(slopes)(*narrow), jax.jit(slopes)(*(array.astype(jnp.float32) for array in narrow))
+    with kernels.allowed(False):
+        plain = jax.jit(slopes)(*narrow)
+    for ours, theirs, jaxs in zip(found[1], wide[1], plain[1], strict=True):
+        assert ours.dtype == jaxs.dtype == jnp.bfloat16
+        close(ours, theirs.astype(jnp.bfloat16), 0.02)
+    members = jax.jit(jax.vmap(slopes))(*(jnp.stack([array, -array, 2 * array, array, array]) for array in narrow))
+    alone = jax.jit(slopes)(*(-array for array in narrow))
+    jax.tree.map(lambda every, one: close(every[1], one, 0.01), members, alone)
+    assert all(bool(jnp.isfinite(leaf.astype(jnp.float32)).all()) for leaf in jax.tree.leaves(members))
+
+
+@IN_BFLOAT16
+def test_bfloat16_in_a_loop_differentiated_twice_and_the_same_each_time():
+    x, kernel, bias, dy, settings = draw_case(1)
+    forward = kernels_for(jnp.bfloat16).forward
+    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    energy = lambda kernel, bias: jnp.vdot(forward(x, kernel, bias, **settings)[0].astype(jnp.float32), dy)
+    step = lambda kernel: kernel - (1e-2 * jax.grad(energy)(kernel, bias)).astype(jnp.bfloat16)
+    loop = jax.jit(lambda kernel: lax.scan(lambda carry, _: (step(carry), None), kernel, None, length=3)[0])
+    assert np.array_equal(loop(kernel), loop(kernel))
+    close(loop(kernel), step(step(step(kernel))), 0.008)
+    smooth = settings | {"activation": "tanh"}
+    energy = lambda bias: jnp.vdot(forward(x, kernel, bias, **smooth)[0].astype(jnp.float32) ** 2, dy)
+    with kernels.allowed(False):
+        expected = jax.jit(jax.hessian(energy))(bias)
+    close(jax.jit(jax.hessian(energy))(bias), expected, 0.03)
+
+
+@IN_BFLOAT16
+def test_what_lies_beside_an_odd_number_of_channels_is_not_read():
+    by = kernels_for(jnp.bfloat16)
+    windows = windows_of((1, 2), (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))
+    x = jnp.array([1.0, 2.0, 3.0, np.nan, 0.0, 0.0], jnp.bfloat16).reshape(1, 1, 2, 3)
+    y, = by.forward(x, jnp.ones((1, 1, 3, 1), jnp.bfloat16), windows=windows, groups=1, activation="linear")
+    assert y[0, 0, 0, 0] == 6 and jnp.isnan(y[0, 0, 1, 0])
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
@@ -200,29 +285,33 @@ RIGHT = {"strides": (1, 1), "dilation": (1, 1), "padding": (0, 0), "groups": 1, 
     ({"groups": 3}, [(2, 5, 5, 6), (3, 3, 2, 4), (4,), (2, 3, 3, 4)]),
     ({"activation": 9}, [(2, 5, 5, 2), (3, 3, 2, 4), (4,), (2, 3, 3, 4)]),
 ], ids=str)
-def test_calls_with_wrong_shapes_are_refused(changed, shapes):
+@pytest.mark.parametrize("suffix, dtype", [("", "float32"), pytest.param("_bf16", "bfloat16", marks=IN_BFLOAT16)])
+def test_calls_with_wrong_shapes_are_refused(changed, shapes, suffix, dtype):
     x, kernel, bias, y = shapes
     calls = {"forward": ([x, kernel, bias], y)}
     if bias == (4,):
         calls |= {"input": ([y, kernel], x), "weights": ([x, y], kernel)}
     for name, (arrays, result) in calls.items():
-        registry._register(f"chainrule_convolution_{name}")
+        target = f"chainrule_convolution_{name}{suffix}"
+        registry._register(target)
         settings = registry._plain(RIGHT | changed)
-        result = jax.ShapeDtypeStruct(result, "float32")
+        result = jax.ShapeDtypeStruct(result, "float32" if name == "weights" else dtype)
         if name == "weights":
             settings, result = settings | {"with_bias": False, "with_entered": False}, [result]
-        call = functools.partial(jax.ffi.ffi_call(f"chainrule_convolution_{name}", result), **settings)
+        call = functools.partial(jax.ffi.ffi_call(target, result), **settings)
+        arrays = [jnp.ones(shape, "float32" if shape is bias else dtype) for shape in arrays]
         with pytest.raises(jax.errors.JaxRuntimeError, match="chainrule: "):
-            jax.block_until_ready(jax.jit(call)(*map(jnp.ones, arrays)))
+            jax.block_until_ready(jax.jit(call)(*arrays))
 
 
-def test_operations_take_the_kernel_for_sequences_and_images_of_float32():
+def test_operations_take_the_kernel_for_sequences_and_images():
     def calls(x, kernel, function=ops.convolve, **settings):
         return "convolution" in str(jax.make_jaxpr(lambda x, kernel: function(x, kernel, **settings))(x, kernel))
 
     assert calls(np.ones((1, 5, 2), "float32"), np.ones((3, 2, 4), "float32"))
     assert calls(np.ones((1, 5, 5, 2), "float32"), np.ones((3, 3, 4, 2), "float32"), ops.convolve_transposed)
     assert not calls(np.ones((1, 5, 5, 5, 2), "float32"), np.ones((3, 3, 3, 2, 4), "float32"))
-    assert not calls(jnp.ones((1, 5, 5, 2), "bfloat16"), jnp.ones((3, 3, 2, 4), "bfloat16"))
+    assert not calls(jnp.ones((1, 5, 5, 2), "float16"), jnp.ones((3, 3, 2, 4), "float16"))
+    assert calls(jnp.ones((1, 5, 5, 2), "bfloat16"), jnp.ones((3, 3, 2, 4), "bfloat16")) == kernels.active_in_bfloat16()
     with kernels.allowed(False):
         assert not calls(np.ones((1, 5, 5, 2), "float32"), np.ones((3, 3, 2, 4), "float32"))

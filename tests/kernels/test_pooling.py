@@ -86,7 +86,9 @@ def test_the_operation_is_the_same_without_it(operation, shape, windows, strides
 def test_the_operation_uses_it():
     x = jnp.ones((2, 8, 8, 16))
     assert "chainrule_max_pool_forward" in str(jax.make_jaxpr(lambda x: max_pool(x, 2))(x))
-    assert "chainrule" not in str(jax.make_jaxpr(lambda x: max_pool(x, 2))(x.astype(jnp.bfloat16)))
+    calls = lambda x: "chainrule" in str(jax.make_jaxpr(lambda x: max_pool(x, 2))(x))
+    assert not calls(x.astype(jnp.float16))
+    assert calls(x.astype(jnp.bfloat16)) == kernels.active_in_bfloat16()
     with kernels.allowed(False):
         assert "chainrule" not in str(jax.make_jaxpr(lambda x: max_pool(x, 2))(x))
 
@@ -150,3 +152,16 @@ def test_wrong_shapes_are_refused(x, y, given, message):
 def test_empty_batches():
     assert max_pool(jnp.ones((0, 4, 4, 16)), 2).shape == (0, 2, 2, 16)
     assert jax.grad(lambda x: max_pool(x, 2).sum())(jnp.ones((0, 4, 4, 16))).shape == (0, 4, 4, 16)
+
+
+@pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16")
+@pytest.mark.parametrize("pool", [max_pool, average_pool])
+def test_bfloat16_is_pooled_in_float32(pool):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 9, 20)), jnp.bfloat16)
+    function = lambda x: jnp.sin(pool(x, 3, 2, "same").astype(jnp.float32)).sum()
+    found, slope = jax.jit(lambda x: (pool(x, 3, 2, "same"), jax.grad(function)(x)))(x)
+    with kernels.allowed(False):
+        expected, its_slope = jax.jit(lambda x: (pool(x, 3, 2, "same"), jax.grad(function)(x)))(x)
+    assert found.dtype == slope.dtype == jnp.bfloat16
+    for one, other in ((found, expected), (slope, its_slope)):
+        np.testing.assert_allclose(np.asarray(one, "float32"), np.asarray(other, "float32"), rtol=0, atol=0.02)

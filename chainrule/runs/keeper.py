@@ -77,11 +77,20 @@ class Keeper:
     def __exit__(self, kind, error, _) -> None:
         self._writer.shutdown(wait=True)
         interrupted = kind is not None and not issubclass(kind, Exception)
-        self.metrics.end_session("finished" if kind is None else "interrupted" if interrupted else "failed")
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self.metrics.flush()
+        self._end_session("finished" if kind is None else "interrupted" if interrupted else "failed")
         self.metrics.close()
         self._lock.release()
+
+    def _end_session(self, outcome: str) -> None:
+        self.metrics.end_session(outcome)
+        try:
+            try:
+                self.metrics.flush()
+            except (sqlite3.Error, OSError):
+                self.metrics.flush()  # there is no later time at which it could be tried again
+        except (sqlite3.Error, OSError) as error:
+            warnings.warn(f"That the run is {outcome} could not be written to {self.metrics.path}: {error}. It will be "
+                          f"taken for one that was killed.", UserWarning, stacklevel=5)
 
     # During the fit.
 
@@ -159,7 +168,8 @@ class Keeper:
 
     def _write(self, frozen: Frozen) -> None:
         began = time.monotonic()
-        self._folder.mkdir(exist_ok=True)
+        with _making(self._folder):
+            self._folder.mkdir(exist_ok=True)
         frozen.write(self._folder)
         for _, path in self.run.checkpoints[self.run.keep :]:
             path.unlink(missing_ok=True)
@@ -208,14 +218,21 @@ def _make_folder(run: Run) -> None:
     folder = run.folder
     if folder.exists() and not folder.is_dir():
         raise FileAccessError(f"{folder} is a file. A run is kept in a folder: give another name.")
-    try:
+    with _making(folder):
         if folder.is_dir() and not run.exists and any(not _is_own(path) for path in folder.iterdir()):
             raise FileAccessError(f"{folder} holds other files, and no run. Give a folder of its own: "
                                   f"{folder / 'first'}.")
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _making(folder: Path):
+    """The one place that words why a folder cannot be made."""
+    try:
+        yield
+    except FileAccessError:
+        raise
     except OSError as error:
-        if isinstance(error, FileAccessError):
-            raise
         raise FileAccessError(f"{folder} cannot be made: {error.strerror or error}.") from error
 
 

@@ -182,6 +182,8 @@ class TrainingProgress(Callback):
         self.watch = Watch(self.line, epochs * steps, self.params["samples"] / steps)
         if self.verbosity:
             self._say(f"Training on {describe_device()}")
+            if self.params.get("resumed_from"):
+                self._say(f"Going on from {self.params['resumed_from']}")
         if self.line is not None:
             self.line.draw(f"Epoch {self._number(0)}", 0.0, "", "compiling")
 

@@ -52,6 +52,8 @@ def fit(
     output: Annotated[Path | None, typer.Option(help="The model's file.", show_default="<data>.chain")] = None,
     device: Annotated[str | None, typer.Option(
         help="Where the network is trained: cpu, gpu or tpu.", show_default="the best there is")] = None,
+    run: Annotated[Path | None, typer.Option(
+        help="The folder of this training: settings, figures, checkpoints.", show_default="runs/<data>")] = None,
     quiet: Annotated[bool, typer.Option(
         "--quiet", "-q", help="Print one figure alone: the held-out accuracy; nats a token; the error.")] = False,
     activation: Annotated[str, typer.Option(
@@ -94,21 +96,25 @@ def fit(
 
     Training ends when the loss on held-out data stops falling, and the best weights are kept.
     """
-    options = SimpleNamespace(**context.params)
     given = _given(context)
     kind = _kind(data, given)
     _refuse_others(kind, data, given)
-    if device is not None:
+    start(SimpleNamespace(**context.params, kind=kind, resume=False))
+
+
+def start(options) -> None:
+    """Begin a training, or go on with it, as `options` say: those of the command, with `kind` and `resume`."""
+    if options.device is not None:
         from chainrule.devices import check_device
 
-        options.device = check_device(device)  # before the data are read
-    if kind == "images":
-        from chainrule.cli.fit_images import fit_images as run
-    elif kind == "text":
-        from chainrule.cli.fit_text import fit_text as run
+        options.device = check_device(options.device)  # before the data are read
+    if options.kind == "images":
+        from chainrule.cli.fit_images import fit_images as fit_kind
+    elif options.kind == "text":
+        from chainrule.cli.fit_text import fit_text as fit_kind
     else:
-        from chainrule.cli.fit_series import fit_series as run
-    run(options)
+        from chainrule.cli.fit_series import fit_series as fit_kind
+    fit_kind(options)
 
 
 def _given(context: typer.Context) -> set[str]:

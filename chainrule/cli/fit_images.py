@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import terminal
-from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, run_of, train
 
 
 def fit_images(options) -> None:
@@ -38,9 +38,11 @@ def fit_images(options) -> None:
     compile_model(model, options.optimizer, options.learning_rate, recipe, len(rows), options.device)
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
     _introduce(data_set, networks.describe(recipe, images), model, recipe, say)
-    with interruptible(model, output, model.save):
+    run = run_of(options, place)
+    with interruptible(model, output, model.save, run):
         train(model, *rows.data, validation_data=None if held_out is None else held_out.data, patience=recipe.patience,
-              epochs=recipe.epochs, batch_size=recipe.batch_size, seed=seed, say=say, quiet=options.quiet)
+              epochs=recipe.epochs, batch_size=recipe.batch_size, seed=seed, say=say, quiet=options.quiet, run=run,
+              resume=options.resume)
         model.save(output)
     report(model, data_set, network, output, say, options.quiet)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import series_networks, terminal
-from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, run_of, train
 from chainrule.cli.forecasts import draw_forecasts, known_of, time_text
 
 
@@ -30,9 +30,11 @@ def fit_series(options) -> None:
     model.preparation = parts.scaling
     say = terminal.console().print if not options.quiet else lambda *_, **__: None
     _introduce(path, table, targets, filled, parts, series_networks.describe(recipe, parts.windows), season, say)
-    with interruptible(model, output, model.save):
+    run = run_of(options, place)
+    with interruptible(model, output, model.save, run):
         train(model, *parts.train, validation_data=parts.held_out, patience=recipe.patience, epochs=recipe.epochs,
-              batch_size=recipe.batch_size, seed=options.seed, say=say, quiet=options.quiet)
+              batch_size=recipe.batch_size, seed=options.seed, say=say, quiet=options.quiet, run=run,
+              resume=options.resume)
         model.save(output)
     _report(model, table, targets, parts, season, output, plot, options, say)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from chainrule.cli import terminal, text_networks
-from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, train
+from chainrule.cli.fitting import as_asked, hidden_sizes, interruptible, run_of, train
 
 _SAMPLE = 160  # characters shown after each epoch
 _UNITS = {"characters": "character", "words": "word", "byte_pairs": "byte pair"}
@@ -40,10 +40,11 @@ def fit_text(options) -> None:
 
     characters = len(corpus) / max(len(data.encode(corpus)), 1)  # in a token
     callbacks = [] if options.quiet else [_sampler(model, corpus, data, level, characters)]
-    with interruptible(model, output, save):
+    run = run_of(options, path.stem)
+    with interruptible(model, output, save, run):
         train(model, data.train, validation_data=data.validation, patience=recipe.patience, epochs=recipe.epochs,
               batch_size=recipe.batch_size, shuffle=not recipe.carries, seed=options.seed, say=say,
-              quiet=options.quiet, callbacks=callbacks)
+              quiet=options.quiet, callbacks=callbacks, run=run, resume=options.resume)
         save(output)
     _report(model, data, level, characters, _other_command(options, recipe), output, say, options.quiet)
 

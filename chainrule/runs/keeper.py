@@ -58,7 +58,7 @@ class Keeper:
                 check_same(run, self.checkpoint.facts, facts)
             if not run.exists:
                 _write_json(run.folder / "environment.json", describe_environment())
-                _write_json(run.folder / "settings.json", settings)
+                _write_json(run.folder / "settings.json", settings | {"notes": run.notes} if run.notes else settings)
         except BaseException:
             self._lock.release()
             raise

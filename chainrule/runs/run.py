@@ -26,6 +26,7 @@ class Run:
             program, and training waits for it.
         keep: how many checkpoints are kept, the newest.
         log_steps: after how many steps figures are written down, beside those of each epoch.
+        notes: what `settings.json` shall hold beside, as plain data.
 
     Example:
         >>> import tempfile
@@ -34,7 +35,8 @@ class Run:
         'new'
     """
 
-    def __init__(self, folder, checkpoint_seconds: float = 10.0, keep: int = 3, log_steps: int = 200):
+    def __init__(self, folder, checkpoint_seconds: float = 10.0, keep: int = 3, log_steps: int = 200,
+                 notes: dict[str, Any] | None = None):
         if not isinstance(checkpoint_seconds, (int, float)) or not 0 <= checkpoint_seconds < math.inf:
             raise SettingError(
                 f"checkpoint_seconds must be a number of seconds, 0 or more; got {checkpoint_seconds!r}.")
@@ -46,6 +48,7 @@ class Run:
         except TypeError:
             raise SettingError(f"A run is named by its folder, such as 'runs/first'; got {folder!r}.") from None
         self.checkpoint_seconds, self.keep, self.log_steps = checkpoint_seconds, keep, log_steps
+        self.notes = dict(notes or {})
 
     def __repr__(self) -> str:
         return f"<Run {str(self.folder)!r}: {self.status}>"

@@ -191,7 +191,9 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.fullmatch(r"Stopped. The weights after epoch \d+ are kept in m.chain.\n", stderr)
+    assert re.fullmatch(
+        r"\nStopping at the next opportunity; Ctrl-C once more to stop at once.\nStopped. The weights after epoch \d+ "
+        r"are kept in m.chain. To go on: chainrule resume runs/digits\n", stderr)
     assert load_model(tmp_path / "m.chain").count_params() == 50_826
 
 

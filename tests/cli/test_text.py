@@ -143,7 +143,8 @@ def test_ctrl_c_behind_the_last_epoch_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Sequential, "save", interrupted_once)
     done = run("fit", "book.txt", *QUICK, "--epochs", 1, "--quiet")
     assert done.exit_code == 130
-    assert done.stderr == "Stopped. The weights after epoch 1 are kept in book.chain.\n"
+    assert done.stderr == ("Stopped. The weights after epoch 1 are kept in book.chain. To go on: chainrule resume "
+                           "runs/book\n")
     assert load_model("book.chain").preparation == text.CharacterVocabulary.from_text(BOOK)
 
 

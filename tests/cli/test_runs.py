@@ -1,0 +1,90 @@
+"""`chainrule runs` and `chainrule resume`: trainings are listed, compared, and gone on with."""
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from chainrule import Input, Run, Sequential
+from chainrule.cli.main import app
+from chainrule.layers import Dense
+from chainrule.models import load_model
+
+QUICK = ("fit", "digits", "--hidden", "8", "--validation", "0.2", "--quiet")
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_trainings_are_listed_and_compared(here):
+    assert run(*QUICK, "--epochs", 2).exit_code == 0
+    assert run(*QUICK, "--epochs", 1, "--seed", 1).exit_code == 0
+    lines = json.loads(run("runs", "--json").output)
+    assert [(line["run"], line["status"], line["epochs"], line["of"]) for line in lines] == [
+        ("runs/digits", "finished", 2, 2), ("runs/digits-2", "finished", 1, 1)]
+    listed = run("runs").output
+    assert re.search(r"runs/digits +finished +2/2 +0\.\d{4} +0\.\d{4}|runs/digits +finished +2/2", listed)
+    first = run("runs", "--sort", "val_loss").output.splitlines()[1]
+    assert first.startswith("runs/digits ")
+    compared = run("runs", "runs/digits", "runs/digits-2").output
+    assert re.search(r"command/seed +0 +1", compared) and "command/hidden" not in compared
+    wrong = run("runs", "--sort", "val_los")
+    assert wrong.exit_code == 1 and wrong.stderr == "Error: No run has the figure 'val_los'. Did you mean 'val_loss'?\n"
+
+
+def test_a_killed_training_is_gone_on_with(here):
+    assert run(*QUICK, "--epochs", 300, "--output", "alone.chain").exit_code == 0
+    code = "from chainrule.cli.main import main; main()"
+    arguments = [*QUICK, "--epochs", "300", "--output", "killed.chain", "--run", "killed"]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=here, stdout=subprocess.DEVNULL)
+    while not Run("killed").checkpoints:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert Run("killed").status == "died"
+    assert run("resume", "killed").exit_code == 0
+    assert Run("killed").status == "finished"
+    one, two = load_model("alone.chain"), load_model("killed.chain")
+    assert all((a == b).all() for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+
+
+def test_a_run_is_not_begun_twice(here):
+    assert run(*QUICK, "--epochs", 1, "--run", "first").exit_code == 0
+    again = run(*QUICK, "--epochs", 1, "--run", "first")
+    assert again.exit_code == 1
+    assert again.stderr == ("Error: first holds a run already. chainrule resume first goes on with it; for another "
+                            "training, give another folder.\n")
+
+
+def test_a_run_of_python_is_gone_on_with_in_python(here):
+    model = Sequential([Input((2,)), Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 2)), np.ones(8), verbose=0, run="runs/own")
+    done = run("resume", "runs/own")
+    assert done.exit_code == 1
+    assert done.stderr == ("Error: runs/own was begun in Python, not by chainrule fit: go on there, by fit(..., "
+                           "run='runs/own', resume=True).\n")
+
+
+def test_where_there_are_no_runs(here):
+    done = run("runs")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: There is no folder runs. Runs are made by fit(..., run='runs/first').\n"
+    (here / "runs").mkdir()
+    assert run("runs").output == "There are no runs in runs.\n"
+    done = run("resume", "runs/none")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: There is no run in runs/none: it has no settings.json.\n"

@@ -104,10 +104,15 @@ class Keeper:
         Args:
             fit: the `Fit`, whose callbacks have been told that training begins.
             state: its `RunState` at the beginning.
+
+        Raises:
+            FileFormatError: the checkpoint says that it belongs to this run, and holds something else.
         """
         checkpoint = self.checkpoint
         if checkpoint is None:
             return state
+        with archive.naming(self.run.checkpoints[0][1], "a checkpoint of this run"):
+            _check_fits(checkpoint, fit.model.optimizer, state, self._memories)
         model, history = fit.model, fit.model.history
         for name, value in checkpoint.hyperparameters.items():
             if getattr(model.optimizer, name) != value:
@@ -207,6 +212,18 @@ class Keeper:
             for path in folder.glob(".*.part") if folder.is_dir() else ():
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _check_fits(checkpoint: Checkpoint, optimizer, state, memories: list[Memory]) -> None:
+    wanted = {name: value for name, value in state._asdict().items() if name != "order"}
+    kinds = [jax.tree.map(lambda leaf: (str(leaf.dtype), tuple(leaf.shape)), tree) if tree.keys() == wanted.keys()
+             else None for tree in (checkpoint.run, wanted)]
+    if kinds[0] != kinds[1]:
+        raise FileFormatError("its arrays are not those of this network and its optimiser")
+    if set(checkpoint.hyperparameters) != set(optimizer.hyperparameters()):
+        raise FileFormatError("its hyperparameters are not those of this optimiser")
+    if [name for name, _ in checkpoint.callbacks] != [memory.name for memory in memories]:
+        raise FileFormatError("its callbacks are not those of this fit")
 
 
 def _described(run: Run) -> str:

@@ -68,14 +68,14 @@ def targets(folder: Path) -> dict[str, Target]:
     for model in _models():
         model.save(good)
         models.append(damage.MODEL.take_apart(good))
-    arrays = {"0": np.arange(6.0).reshape(2, 3), "1": np.float32(2)[None]}
     packed = [checkpoint["arrays.safetensors"], *(members["weights.safetensors"] for members in models)]
-    values = plain.write(_values(), plain.Arrays())
+    arrays = plain.Arrays()
+    values = plain.write(_values(), arrays)
     return {
         "model files": of_file(damage.MODEL, models), "checkpoints": of_file(damage.CHECKPOINT, [checkpoint]),
         "plain data": Target(
             lambda generator: json.dumps(mutations.changed_tree(generator, values)).encode(),
-            lambda data: plain.read(json.loads(data), arrays)),
+            lambda data: plain.read(json.loads(data), arrays.named)),
         "arrays": Target(lambda generator: mutations.changed_arrays(generator, generator.choice(packed)),
                          tensors.unpack)}
 
@@ -83,7 +83,8 @@ def targets(folder: Path) -> dict[str, Target]:
 def _models() -> list[Model]:
     inputs = Input((5,), dtype="int32")
     shared = Dense(3, activation="tanh")
-    words = Model(inputs, {"a": Dense(1)(LSTM(3)(shared(Embedding(7, 4)(inputs)))), "b": shared(Embedding(7, 2)(inputs))})
+    outputs = {"a": Dense(1)(LSTM(3)(shared(Embedding(7, 4)(inputs)))), "b": shared(Embedding(9, 4)(inputs))}
+    words = Model(inputs, outputs)
     picture = Sequential([Input((6, 6, 1)), Conv2D(2, 3, activation="relu", kernel_regularizer="l2"), Dropout(0.5),
                           Flatten(), Dense(2, activation="softmax")])
     picture.compile(SGD(CosineDecay(0.1, 9), momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -58,7 +58,7 @@ def changed_tree(generator: random.Random, tree):
             case 3 if isinstance(node, list):
                 node.insert(key, copy.deepcopy(node[key]))
             case 3:
-                node[generator.choice(_places(tree))[1] if generator.random() < 0.5 else "more"] = node.pop(key)
+                node[generator.choice(places)[1] if generator.random() < 0.5 else "more"] = node.pop(key)
             case 4:
                 other, place = generator.choice(places)
                 node[key] = copy.deepcopy(other[place])

@@ -142,7 +142,8 @@ def _describes_run(checkpoint: Checkpoint) -> bool:
     history = checkpoint.history
     return (all(getattr(place, "shape", None) == () and np.issubdtype(place.dtype, np.integer) and place >= 0
                 for place in places)
-            and all(type(entry) is tuple and len(entry) == 2 and type(entry[0]) is str for entry in checkpoint.callbacks)
+            and all(type(entry) is tuple and [type(part) for part in entry[:1]] == [str] and len(entry) == 2
+                    for entry in checkpoint.callbacks)
             and all(isinstance(number, (int, float, np.number)) for number in checkpoint.hyperparameters.values())
             and set(history) == {"epoch", "history", "last"} and type(history["epoch"]) is list
             and type(history["history"]) is dict and type(history["last"]) is dict)

@@ -6,7 +6,8 @@
 A short training is left alone once, and its calls are counted: opening, writing, flushing, renaming, removing, making
 folders, those of SQLite included. Then it is done again for each call and each fault. What stands under the name of a
 whole file must be whole then; the training must go on to the same bytes, past step 0 where there is a checkpoint. The
-exit status is 1 where anything is not as it should be, and the folder of that training is kept.
+order of flushing, renaming and removing is looked at too, for power cuts. The exit status is 1 where anything is not as
+it should be, and the folder of that training is kept.
 """
 import argparse
 import functools
@@ -26,10 +27,11 @@ import numpy as np
 from chainrule import Run
 from chainrule.errors import ChainruleError
 from chainrule.models import load_model
-from chainrule.saving.checkpoint import read_checkpoint
+from chainrule.saving.checkpoint import SUFFIX, read_checkpoint
 from tests.crash import job, shim
 
 CASE, EPOCHS, PACE = "memory", 2, 0.0
+WRITES = ("write", "writev", "pwrite", "pwrite64")
 PATIENCE = 300.0  # seconds that any process may take
 
 
@@ -59,6 +61,7 @@ class Harness:
                 raise SystemExit(f"The training does not come to its end when left alone:\n"
                                  f"{(self.top / name / 'errors.txt').read_text()}")
         self.expected = job.outcome(self.top / "alone")
+        self.wrong += unflushed(calls)
         return calls
 
     def attempt(self, call: int, kind: str) -> None:
@@ -132,6 +135,26 @@ class Harness:
             wrong.append(str(error))
 
 
+def unflushed(calls: list[str]) -> list[str]:
+    """What a power cut could undo: files renamed, and older ones removed, before what is new had reached the disk."""
+    wrong, written, renamed = [], set(), set()
+    for line in calls:
+        _, call, path = line.split(" ", 2)
+        folder = path.rpartition("/")[0]
+        if call in WRITES:
+            written.add(path)
+        elif call in ("fsync", "fdatasync"):
+            written.discard(path)
+            renamed.discard(path)  # the folder itself
+        elif call == "rename":
+            renamed.add(folder)
+            if path in written:
+                wrong.append(f"{line}: it was not flushed before")
+        elif call == "unlink" and path.endswith(SUFFIX) and folder in renamed:
+            wrong.append(f"{line}: the folder was not flushed before, and holds a newer one")
+    return wrong
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.faults", description=__doc__.splitlines()[0])
@@ -145,9 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     began, top = time.monotonic(), Path(tempfile.mkdtemp(prefix="faults-")).resolve()
     harness = Harness(top)
     calls = harness.learn()
-    writes = ("write", "writev", "pwrite", "pwrite64")
     trials = [(number, kind) for number, call in enumerate(calls, 1) for kind in shim.FAULTS
-              if kind not in shim.WRITES_ONLY or call.split()[1] in writes]
+              if kind not in shim.WRITES_ONLY or call.split()[1] in WRITES]
     if options.sample is not None:
         drawn = np.random.default_rng(options.seed).permutation(len(trials))[: options.sample]
         trials = [trials[index] for index in sorted(drawn)]
@@ -155,7 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
         list(workers.map(lambda trial: harness.attempt(*trial), trials))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in harness.tried.items())
     print(f"{sum(harness.tried.values()):,} faults at the {len(calls):,} calls of a training "
-          f"({time.monotonic() - began:.0f} s): {kinds}. {harness.survived:,} trainings came to their end all the same.")
+          f"({time.monotonic() - began:.0f} s): {kinds}. {harness.survived:,} trainings came to their end in spite of "
+          f"them.")
     if harness.wrong:
         print("\n".join(harness.wrong), file=sys.stderr)
         return 1

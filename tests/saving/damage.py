@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chainrule import Input, Sequential
-from chainrule.errors import FileFormatError
+from chainrule.errors import FileFormatError, UnknownLayerError
 from chainrule.layers import BatchNormalization, Dense
 from chainrule.models import load_model
 from chainrule.saving.checkpoint import Checkpoint, read_checkpoint
@@ -300,6 +300,57 @@ def headers(packed: bytes) -> Iterator[tuple[str, bytes, str]]:
         f"{{what}} has {len(made(header, body)) + 8:,} bytes; its arrays end at {len(made(header, body)):,}")
     yield "more behind", packed + b"MZ", f"{{what}} has {size + 2:,} bytes; its arrays end at {size:,}"
     yield "header that is a list", made([]), "the header of {what} is not an object"
+
+
+# Attacks that name code, on model files: a name, the file, and the error with its message.
+
+def code(folder: Path) -> Iterator[tuple[str, bytes, type[Exception], str]]:
+    """Files that ask for classes, functions, code or switches, in every way that worked elsewhere."""
+    path = folder / "good.model"
+    MODEL.make(path)
+    members = MODEL.take_apart(path)
+
+    def unknown(kind: str, name: str) -> str:
+        return (f"The file uses the {kind} {name!r}, which is not part of chainrule. Hand it in by name: "
+                f"load_model(path, custom_objects={{{name!r}: {name}}}).")
+
+    def with_layer(entry) -> bytes:
+        description = json.loads(members["model.json"])
+        description["model"]["settings"]["layers"][0] = entry
+        return MODEL.put_together(members | {"model.json": json.dumps(description).encode()})
+
+    def with_activation(entry) -> bytes:
+        return with_layer({"layer": "Dense", "settings": {"units": 4, "activation": entry}})
+
+    def with_entry(**entries) -> bytes:
+        description = json.loads(members["model.json"]) | entries
+        return MODEL.put_together(members | {"model.json": json.dumps(description).encode()})
+
+    refused = "{path} cannot be read as a chainrule model: "
+    yield ("class of a module", with_layer({"module": "os", "class_name": "system", "config": {"command": "id"}}),
+           FileFormatError, refused + "an entry with the keys ['class_name', 'config', 'module'] is not one that "
+                                      "chainrule writes.")
+    yield "layer by path", with_layer({"layer": "os.system", "settings": {}}), UnknownLayerError, unknown(
+        "layer", "os.system")
+    yield "class", with_activation({"class": "subprocess.Popen"}), UnknownLayerError, unknown(
+        "class", "subprocess.Popen")
+    yield "function", with_activation({"function": "eval"}), UnknownLayerError, unknown("function", "eval")
+    yield "dunder", with_activation({"activation": "__class__"}), UnknownLayerError, unknown("activation", "__class__")
+    yield "download", with_activation({"function": "get_file"}), UnknownLayerError, unknown("function", "get_file")
+    yield ("switch", with_activation({"function": "enable_unsafe_deserialization"}), UnknownLayerError,
+           unknown("function", "enable_unsafe_deserialization"))
+    yield ("switch in the file", with_entry(safe_mode=False), FileFormatError,
+           refused + "model.json has missing or unexpected entries: 'safe_mode'.")
+    yield ("lambda", with_layer({"layer": "Lambda", "settings": {"function": "4wEAAAA="}}), FileFormatError,
+           refused + "the layer Lambda refuses its settings (SettingError: Lambda: `function` is a function on arrays; "
+                     "got '4wEAAAA='.).")
+    for layer in ("StringLookup", "IntegerLookup", "TextVectorization"):
+        yield (f"local file in {layer}", with_layer({"layer": layer, "settings": {"vocabulary": "/etc/passwd"}}),
+               FileFormatError, refused + f"the layer {layer} refuses its settings (SettingError: {layer}: the "
+                                          f"settings name the file '/etc/passwd'; a vocabulary stands in the settings "
+                                          f"itself.).")
+    yield ("function with settings", with_activation({"activation": "relu", "settings": {"x": 1}}), FileFormatError,
+           refused + "the activation 'relu' is a function and takes no settings.")
 
 
 # What it takes to refuse a file.

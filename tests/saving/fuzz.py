@@ -27,9 +27,9 @@ import numpy as np
 from chainrule import Input, Model, Sequential
 from chainrule.errors import FileFormatError, UnknownLayerError
 from chainrule.layers import LSTM, Conv2D, Dense, Dropout, Embedding, Flatten
+from chainrule.optimizers import SGD
 from chainrule.saving import plain, tensors
 from chainrule.schedules import CosineDecay
-from chainrule.optimizers import SGD
 from tests.saving import damage, mutations
 
 SECONDS, MEMORY = 1.0, 256 << 20  # of one input, at most

@@ -64,7 +64,7 @@ def jax_peaks() -> dict:
 
 def highest(measured: list[dict]) -> dict:
     """The best of several measurements by name; `None` where nobody measured."""
-    return {name: max((peaks[name] for peaks in measured if name in peaks), default=None)
+    return {name: max((peaks[name] for peaks in measured if peaks.get(name) is not None), default=None)
             for name in (*PRECISIONS, "bytes")}
 
 

@@ -1,10 +1,13 @@
 """What is measured: training, `predict`, the first result, and the machine's peaks. One process works at a time."""
+import compileall
+import importlib.util
 import json
 import math
 import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -82,6 +85,7 @@ def training(job: jobs.Job, precision: str, variants: list[Variant], effort: Eff
                 f"first epoch {result['first_epoch']:.2f} s" if process.out is None else str(process.out)))
         pairs = list(zip(processes, results, strict=True))
         for number in range(effort.rounds):
+            tell(f"  round {number + 1} of {effort.rounds}")
             for process, result in pairs[:: 1 if number % 2 == 0 else -1]:  # each time from the other end
                 if process.out is None and goes_on(result, results, effort):
                     answer = process.ask("train", effort.limit, epochs=block(job, result))
@@ -94,7 +98,7 @@ def training(job: jobs.Job, precision: str, variants: list[Variant], effort: Eff
         summarise(result)
     return {"job": job.name, "precision": precision, "rows": job.rows, "batch_size": job.batch_size,
             "operations": job.operations, "compared_epochs": job.compared_epochs, "tolerance": job.tolerance,
-            "results": results}
+            "blind_loss": job.blind_loss, "results": results}
 
 
 def block(job: jobs.Job, result: dict) -> int:
@@ -149,6 +153,7 @@ def prediction(variants: list[Variant], effort: Effort, scratch: str) -> list[di
 def first_result(variants: list[Variant], effort: Effort, scratch: str) -> list[dict]:
     """Seconds of a whole process that imports, builds, compiles and trains one epoch."""
     tell("first result")
+    compile_sources()
     options = ["--first-result", *["--quick"] * effort.quick]
     takers = [variant for variant in variants if variant.predicts and not variant.slow_start
               and takes_part(variant, jobs.FIRST, "float32", effort.quick)]
@@ -172,6 +177,14 @@ def first_result(variants: list[Variant], effort: Effort, scratch: str) -> list[
     return list(results.values())
 
 
+def compile_sources() -> None:
+    """Make the bytecode of chainrule and of the benchmark, as pip does for all that it installs but for sources in
+    place; without it, Python would translate them once more in each process where the environment forbids to keep it.
+    """
+    for folder in (*importlib.util.find_spec("chainrule").submodule_search_locations, HERE):
+        compileall.compile_dir(folder, quiet=2)
+
+
 def peaks(scratch: str) -> list[dict]:
     """What torch and JAX reach on this machine now; nothing of a library that is not installed."""
     tell("peaks of the machine")
@@ -185,24 +198,31 @@ def peaks(scratch: str) -> list[dict]:
 
 
 def everything(chosen: list[str] | None, variants: list[Variant], precisions: list[str], effort: Effort,
-               scratch: str) -> dict:
-    """All that was asked for; the peaks are taken before and after, and the higher ones count."""
+               scratch: str, keep: Callable[[dict], None]) -> dict:
+    """All that was asked for; the peaks are taken before and after, and the higher ones count.
+
+    Args:
+        keep: receives all that there is so far after each part, so that an interruption loses one part at most.
+    """
     measured = peaks(scratch)
-    sections, predicted, first = [], [], []
+    found = {"machine": machine.describe(), "peaks": machine.highest(measured), "quick": effort.quick,
+             "training": [], "predict": [], "first_result": []}
     for precision in precisions:
         names = [name for name in jobs.JOBS if precision == "float32" or name in jobs.AT_BFLOAT16]
         for name in names:
             if not chosen or name in chosen:
                 job = jobs.quick(jobs.JOBS[name]) if effort.quick else jobs.JOBS[name]
-                sections.append(training(job, precision, variants, effort, scratch))
+                found["training"].append(training(job, precision, variants, effort, scratch))
+                keep(found)
     if not chosen or "predict" in chosen:
-        predicted = prediction(variants, effort, scratch)
+        found["predict"] = prediction(variants, effort, scratch)
+        keep(found)
     if not chosen or "first-result" in chosen:
-        first = first_result(variants, effort, scratch)
+        found["first_result"] = first_result(variants, effort, scratch)
     if not effort.quick:
-        measured += peaks(scratch)
-    return {"machine": machine.describe(), "peaks": machine.highest(measured), "quick": effort.quick,
-            "training": sections, "predict": predicted, "first_result": first}
+        found["peaks"] = machine.highest([*measured, *peaks(scratch)])
+    keep(found)
+    return found
 
 
 def summarise(result: dict) -> None:

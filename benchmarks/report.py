@@ -1,11 +1,11 @@
 """What was measured, as tables for people; the ratios are added to the results, for the JSON to have them too."""
+import math
 import statistics
 
 from peers import HAND, LIBRARY, OWN
 
 RATIOS = (("library_ratio", (LIBRARY,), "x fastest library"), ("hand_ratio", (HAND,), "x JAX by hand"),
           ("peer_ratio", (LIBRARY, HAND), "x fastest peer"))
-LOSS_SLACK = 0.02  # nats that two losses may differ by, however small they are
 
 
 def compare(found: dict) -> dict:
@@ -33,13 +33,19 @@ def add_ratios(results: list[dict]) -> None:
 
 
 def add_agreement(section: dict) -> None:
-    """Say of each loss whether it is near the median of all: nobody wins by not learning."""
-    losses = [result["loss"] for result in section["results"] if "loss" in result]
-    middle = statistics.median(losses) if losses else None
+    """Say of each variant whether it has learned as much as the others: nobody wins by not learning.
+
+    What is learned is how far the loss has come down from the blind loss; a variant's is taken over that of the median.
+    Losses themselves would not do: near zero the order of the batches alone doubles them, and that is nothing beside
+    what has been learned.
+    """
+    losses = [result["loss"] for result in section["results"] if math.isfinite(result.get("loss", math.nan))]
+    common = section["blind_loss"] - statistics.median(losses) if losses else 0.0
     for result in section["results"]:
         if "loss" in result:
-            result["learns"] = abs(result["loss"] - middle) <= section["tolerance"] * middle + LOSS_SLACK
-    section["median_loss"] = middle
+            result["learned"] = (section["blind_loss"] - result["loss"]) / common if common > 0 else 0.0
+            result["learns"] = result["learned"] > 0 and (
+                section["tolerance"] is None or abs(result["learned"] - 1) <= section["tolerance"])
 
 
 def problems(found: dict) -> list[str]:
@@ -49,7 +55,8 @@ def problems(found: dict) -> list[str]:
         title = title.split(":")[0]
         lines += [f"{title}: {result['variant']} failed: {result['failed']}" for result in results
                   if "failed" in result]
-        lines += [f"{title}: the loss of {result['variant']} is {result['loss']:.4f}, far from the others'"
+        lines += [f"{title}: {result['variant']}, with a loss of {result['loss']:.4f}, has learned "
+                  f"{result['learned']:.0%} of what the others have"
                   for result in results if result.get("learns") is False]
     for rows in sorted({result["rows"] for result in found["predict"]}):
         classes = {round(result["mean_class"], 2) for result in found["predict"]
@@ -73,7 +80,7 @@ def title_of(section: dict) -> str:
     epochs = section["compared_epochs"]
     return (f"{section['job']}, {section['precision']}: an epoch of {section['rows']:,} rows by "
             f"{section['batch_size']}, {section['operations'] / 1e9:,.3g} GFLOP needed; loss after {epochs} "
-            f"epoch{'s' * (epochs != 1)}")
+            f"epoch{'s' * (epochs != 1)}, {section['blind_loss']:.4f} for who has learned nothing")
 
 
 def text(found: dict) -> str:
@@ -81,15 +88,18 @@ def text(found: dict) -> str:
     blocks = [machine_line(found)]
     if found["quick"]:
         blocks.append("A quick run: it shows that all works, its times mean nothing.")
-    for title, results in parts(found):
-        blocks.append(f"**{title}**\n\n{table(results)}")
-        absent = [f"{result['variant']}: not available ({result['unavailable']})" for result in results
-                  if "unavailable" in result]
-        blocks += ["\n".join(absent)] * bool(absent)
+    blocks += [part_text(title, results) for title, results in parts(found)]
     if any(result["kind"] == OWN and result["best"] for section in found["training"] for result in section["results"]):
         blocks.append(f"**chainrule beside its peers; below 1 is faster**\n\n{summary(found)}")
     blocks += [f"Attention: {line}" for line in problems(found)]
     return "\n\n".join(blocks)
+
+
+def part_text(title: str, results: list[dict]) -> str:
+    """One table under its title, and who is not in it because it is not installed."""
+    absent = [f"{result['variant']}: not available ({result['unavailable']})" for result in results
+              if "unavailable" in result]
+    return "\n\n".join([f"**{title}**", table(results), *["\n".join(absent)] * bool(absent)])
 
 
 def machine_line(found: dict) -> str:

@@ -4,14 +4,19 @@
     python benchmarks/run.py --quick
     python benchmarks/run.py --job convolutional --peer chainrule --peer PyTorch
 
-docs/benchmarks.md says what is measured and how. The tables go to standard output, what is going on to standard error;
-the same figures as JSON to build/benchmarks.json, from which benchmarks/publish.py makes tables and chart of the docs.
+docs/benchmarks.md says what is measured and how. All tables go to standard output at the end; what is going on, and
+each table as soon as it is complete, to standard error. The same figures go as JSON to build/benchmarks.json after each
+part, so that an interruption loses one part at most; benchmarks/publish.py makes tables and chart of the docs from one
+such file or several.
 """
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jobs
@@ -20,6 +25,24 @@ import report
 from peers import VARIANTS, chosen_variants
 
 JSON = Path(__file__).parents[1] / "build" / "benchmarks.json"
+
+
+def keeper(path: Path) -> Callable[[dict], None]:
+    """A function that writes what was measured so far to `path`, and tells what is new in it."""
+    told, start = 0, time.perf_counter()
+
+    def keep(found: dict) -> None:
+        nonlocal told
+        report.compare(found)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text(json.dumps(found, indent=1) + "\n")
+        os.replace(unfinished, path)  # at no time is there half a file
+        for title, results in report.parts(found)[told:]:
+            measure.tell(f"\n{report.part_text(title, results)}\n\n{time.perf_counter() - start:.0f} s so far\n")
+            told += 1
+
+    return keep
 
 
 def main() -> int:
@@ -42,10 +65,8 @@ def main() -> int:
     precisions = ["float32", "bfloat16"] if given.precision == "both" else [given.precision]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes end with this one
     with tempfile.TemporaryDirectory() as scratch:
-        found = measure.everything(given.job, chosen_variants(given.peer), precisions, effort, scratch)
-    report.compare(found)
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(found, indent=1) + "\n")
+        found = measure.everything(given.job, chosen_variants(given.peer), precisions, effort, scratch,
+                                   keeper(given.json))
     print(report.text(found))
     return 1 if report.problems(found) else 0
 

@@ -6,7 +6,7 @@
 The second trains one epoch and ends, for the time of the whole process to be taken.
 """
 import argparse
-import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -29,10 +29,9 @@ class Worker:
 
     def load(self) -> dict:
         """Import the library and make the data: what comes before the first epoch."""
-        try:
-            self.module = importlib.import_module(f"peers.{self.variant.module}")
-        except ModuleNotFoundError as error:
-            raise Unavailable(f"not installed: {error}") from None
+        if (missing := [name for name in self.variant.needs if importlib.util.find_spec(name) is None]):
+            raise Unavailable(f"not installed: {', '.join(missing)}")
+        self.module = importlib.import_module(f"peers.{self.variant.module}")
         self.data = self.job.data()
         return {}
 
@@ -49,9 +48,8 @@ class Worker:
         first = seconds = time.perf_counter() - start
         if (more := self.job.compared_epochs - 1):
             seconds = self.train(more)["seconds"]
-        rows = min(jobs.JUDGED_ROWS, self.job.rows)
-        loss = jobs.loss(self.job, self.run.logits(self.data.x[:rows]), self.data.y[:rows])
-        return {"first_epoch": first, "seconds": seconds, "loss": loss}
+        x, y = jobs.judged(self.data)
+        return {"first_epoch": first, "seconds": seconds, "loss": jobs.loss(self.job, self.run.logits(x), y)}
 
     def train(self, epochs: int) -> dict:
         """Seconds an epoch."""

@@ -16,7 +16,9 @@ from chainrule.callbacks.progress import EvaluationProgress, TrainingProgress, r
 from chainrule.callbacks.run_recorder import RunRecorder
 from chainrule.configuration import Configurable
 from chainrule.data import arrays
+from chainrule.data.iterables import IterableSource
 from chainrule.data.preparation import Preparation
+from chainrule.data.recognition import as_source
 from chainrule.data.source import Source
 from chainrule.devices import bring, check_device, on_device
 from chainrule.errors import DataError, NotReadyError, SettingError
@@ -53,7 +55,16 @@ from chainrule.training.fit import Fit, Pace, floats
 from chainrule.training.history import History
 from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size, goes_on
 from chainrule.training.program import RunState, TrainingProgram
-from chainrule.training.stream import Stream, check_source, chunk_steps, in_memory, inputs_ahead, known_class_weight
+from chainrule.training.stream import (
+    Stream,
+    batches_in_turn,
+    check_source,
+    chunk_steps,
+    inputs_ahead,
+    known_class_weight,
+    taken,
+    taken_validation,
+)
 
 _PROGRAMS = ("_predictor", "_writing")  # attributes that hold what was compiled for a model as it stands
 _MOST_CLASSES = 100_000
@@ -407,26 +418,34 @@ class Model(Network):
 
     def fit(self, x=None, y=None, batch_size: int | None = None, epochs: int = 1, verbose="auto", callbacks=None,
             validation_split: float = 0.0, validation_data=None, shuffle: bool = True, class_weight=None,
-            sample_weight=None, initial_epoch: int = 0, validation_batch_size: int | None = None,
+            sample_weight=None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None,
             validation_freq: int = 1, seed: int | None = None, run=None, resume: bool = False) -> History:
         """Train the model.
 
         Args:
-            x: inputs: an array, or a list or dict of arrays for several inputs; or a `Source`, which gives both x and y
-                and may be bigger than memory.
+            x: inputs: an array, or a list or dict of arrays for several inputs; or what gives both x and y and may be
+                bigger than memory: a `Source`, a generator or another iterable of batches `(x, y)` or
+                `(x, y, sample_weight)`, a function that makes one, a data set or loader of PyTorch, a data set of
+                Hugging Face.
             y: targets: an array, or a list or dict for several outputs.
-            batch_size: rows a step, 32 by default (all for L-BFGS). The last short batch counts exactly.
+            batch_size: rows a step, 32 by default (all for L-BFGS; of an iterable those of its first batch). The last
+                short batch counts exactly.
             epochs: where to end (with `initial_epoch` 5 and `epochs` 8, three epochs are trained).
             verbose: 0 for silence, 1 for a live line an epoch, 2 for plain lines; `"auto"` is 1 on a terminal and in
                 notebooks, 2 elsewhere.
             callbacks: objects with the methods of `Callback`.
             validation_split: the share of rows, taken from the end before any shuffling, to validate on.
-            validation_data: `(x, y)`, `(x, y, sample_weight)` or a `Source` to validate on instead.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, or what `x` may be beside arrays: to validate on
+                instead.
             shuffle: whether each epoch has an order of its own.
             class_weight: weights of labels in the loss, a dict or `"balanced"`; by output for several.
             sample_weight: weights of rows in loss and metrics; only their proportions matter.
             initial_epoch: the number of the first epoch: going on after 5 epochs with the same seed trains exactly as
                 if there had been no stop.
+            steps_per_epoch: the batches of an epoch, for iterables: the next epoch goes on where this one ended, and
+                an iterable that is at its end begins again. It is needed where that cannot be, as for a generator.
+            validation_steps: the same for `validation_data`; every validation takes the same batches.
             validation_batch_size: as `batch_size` by default.
             validation_freq: validate after every so many epochs.
             seed: decides the initial weights, where there are none yet, the order of rows and all random layers.
@@ -461,12 +480,19 @@ class Model(Network):
         check_whole("validation_freq", validation_freq, minimum=1)
         if resume and run is None:
             raise SettingError("resume=True goes on with a run: say in which folder it is, as in run='runs/first'.")
+        check_steps("steps_per_epoch", steps_per_epoch)
+        check_steps("validation_steps", validation_steps)
+        x = as_source(x)
         source = x if isinstance(x, Source) else None
+        batch_size = getattr(source, "batch_size", None) if batch_size is None else batch_size
         with self._environment(), contextlib.ExitStack() as readers:
-            x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, validation_data)
+            x, y, sample_weight = taken(x, y, sample_weight, steps_per_epoch, batch_size or 32)
+            judged = taken_validation(validation_data, validation_steps, validation_batch_size or batch_size or 32)
+            x, y, sample_weight, held_out = self._divide(x, y, sample_weight, validation_split, judged)
             if self.optimizer.needs_all_rows and batch_size is None and not isinstance(x, Source):
                 batch_size = len(jax.tree.leaves(x)[0])
-            prepared = self._prepared(x, y, sample_weight, class_weight, batch_size, shuffle, epochs, warn=True)
+            prepared = self._prepared(x, y, sample_weight, class_weight, batch_size, shuffle, epochs, warn=True,
+                                      relative=source is None)
             objective, batches, data = readers.enter_context(prepared)
             prepare.check_suits_optimizer(self, batches)
             validation_batches, validation, judge = None, None, None
@@ -484,7 +510,8 @@ class Model(Network):
             start = self._start(program, weights, state, initial_epoch, seed)
             history = History(self, {
                 "epochs": epochs, "steps": batches.steps, "samples": batches.count, "batch_size": batches.size,
-                "metrics": objective.names(), "verbose": resolve_verbosity(verbose)})
+                "metrics": objective.names(), "verbose": resolve_verbosity(verbose),
+                "validation_freq": 0 if held_out is None else validation_freq})
             told, keeper = _as_list(callbacks), None
             if run is not None:
                 keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {
@@ -515,13 +542,15 @@ class Model(Network):
         return Keeper(run, resume, settings, facts)
 
     def evaluate(self, x=None, y=None, batch_size: int | None = None, verbose="auto", sample_weight=None,
-                 callbacks=None, return_dict: bool = False):
+                 steps: int | None = None, callbacks=None, return_dict: bool = False):
         """The loss and the metrics on data.
 
         Args:
             x, y, sample_weight: as for `fit`.
             batch_size: rows a step, 32 by default; it does not change the result but in rounding.
             verbose: as for `fit`.
+            steps: how many batches to take of an iterable, by default all. Without it, all that a generator yields is
+                held in memory.
             callbacks: objects with the methods of `Callback`.
             return_dict: whether to return the figures by name.
 
@@ -536,8 +565,12 @@ class Model(Network):
             {'loss': 4.0, 'mae': 2.0}
         """
         self._require_compiled("evaluate")
+        x = as_source(x)
+        batch_size = getattr(x, "batch_size", None) if batch_size is None and isinstance(x, Source) else batch_size
         with self._environment(), contextlib.ExitStack() as readers:
-            x, y = in_memory(x, y, sample_weight)
+            if steps is None and isinstance(x, IterableSource) and x.read_once:
+                x = x.kept()
+            x, y, sample_weight = taken(x, y, sample_weight, check_steps("steps", steps), batch_size or 32, "steps")
             prepared = self._prepared(*self._data_of(x, y), sample_weight, batch_size=batch_size, epochs=1)
             objective, batches, data = readers.enter_context(prepared)
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
@@ -560,13 +593,14 @@ class Model(Network):
             events.on_test_end(logs=figures)
         return _returned(figures, return_dict)
 
-    def predict(self, x, batch_size: int | None = None, verbose=0, callbacks=None):
+    def predict(self, x, batch_size: int | None = None, verbose=0, steps: int | None = None, callbacks=None):
         """The outputs for given inputs, as NumPy arrays.
 
         Args:
-            x: as for `fit`.
+            x: as for `fit`; batches may be `x` alone.
             batch_size: rows at a time; by default as many as fit comfortably.
             verbose: 1 shows progress.
+            steps: how many batches to take of an iterable, by default all.
             callbacks: objects with the methods of `Callback`.
 
         Example:
@@ -575,9 +609,15 @@ class Model(Network):
             >>> model.predict(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
             [[3.0], [7.0]]
         """
+        x = as_source(x)
+        if check_steps("steps", steps) is not None and not isinstance(x, IterableSource):
+            x, _, _ = taken(x, None, None, steps, setting="steps")
         if isinstance(x, Source):
-            check_source(x, None, None)
-            chunks = inputs_ahead(x, self._row_bytes(x))
+            if isinstance(x, IterableSource):
+                chunks = batches_in_turn(x, steps)
+            else:
+                check_source(x, None, None)
+                chunks = inputs_ahead(x, self._row_bytes(x))
             return concatenate([self._predict(part, batch_size, verbose, callbacks, rows) for rows, part in chunks])
         return self._predict(x, batch_size, verbose, callbacks)
 
@@ -773,17 +813,10 @@ class Model(Network):
 
     def _divide(self, x, y, sample_weight, validation_split, validation_data):
         """Training data and validation data, as arrays or as sources that are streamed."""
-        x, y = self._data_of(*in_memory(x, y, sample_weight))
+        x, y = self._data_of(x, y)
         if validation_data is not None:
-            if isinstance(validation_data, Source):
-                validation_data = validation_data, None
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise SettingError(
-                    f"validation_data is (x, y), (x, y, sample_weight) or a source; got "
-                    f"{type(validation_data).__name__}.")
-            held_x, held_y, *weight = validation_data
-            weight = weight[0] if weight else None
-            return x, y, sample_weight, (*self._data_of(*in_memory(held_x, held_y, weight)), weight)
+            held_x, held_y, weight = validation_data
+            return x, y, sample_weight, (*self._data_of(held_x, held_y), weight)
         if validation_split and isinstance(x, Source):
             kept, held = prepare.split_source_tail(x, validation_split)
             return *kept, held
@@ -800,26 +833,27 @@ class Model(Network):
         """
         if isinstance(x, Source):
             if not self.built:
-                self._ensure_built(x.rows(np.arange(1))[0])
+                self._ensure_built(x.head()[0])
             return x, y
         self._ensure_built(x)
         return prepare.input_arrays(self, x, rows), prepare.target_arrays(self, y)
 
     def _prepared(self, x, y, sample_weight=None, class_weight=None, batch_size=None, shuffle=False, epochs=None,
-                  warn=False):
+                  warn=False, relative=True):
         """What a program runs over: the objective, the division into batches, and the data, for use in a `with`."""
         if not isinstance(x, Source):
             objective, count = self._objective(x, y, warn)
-            data = self._batch(objective, x, y, count, sample_weight, class_weight)
+            data = self._batch(objective, x, y, count, sample_weight, class_weight, relative)
             return contextlib.nullcontext((objective, self._batches(objective, count, batch_size, shuffle), data))
         class_weight = known_class_weight(x, class_weight)
 
-        def make(parts, rows):
-            inputs, targets = self._data_of(*parts, rows)
-            objective, count = self._objective(inputs, targets)
-            return self._batch(objective, inputs, targets, count, class_weight=class_weight, relative=False)
+        def make(parts, rows, room):
+            inputs, targets = self._data_of(*parts[:2], rows)
+            objective, count = self._objective(inputs, targets, rows=rows)
+            weight = parts[2] if len(parts) > 2 else None
+            return self._batch(objective, inputs, targets, count, weight, class_weight, relative=False, room=room)
 
-        objective, _ = self._objective(*self._data_of(*x.rows(np.arange(1))), warn)
+        objective, _ = self._objective(*self._data_of(*x.head()[:2]), warn)
         prepare.check_chunks(self, x)
         batches = self._batches(objective, len(x), batch_size, shuffle)
         chunk = chunk_steps(x, batches.size, self._row_bytes(x))
@@ -830,13 +864,13 @@ class Model(Network):
         graph = self.__dict__.get("_graph")
         if graph is None or not graph.hosts:
             return 0
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(prepare.input_arrays(self, source.rows(np.arange(1))[0])))
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(prepare.input_arrays(self, source.head()[0])))
 
     def _evaluation(self, objective, batches) -> Evaluation:
         make = lambda: Evaluation(objective, batches, self._compiled.deterministic)
         return self._cached(("evaluate", id(objective), batches), make)
 
-    def _objective(self, x, y: list, warn: bool = False):
+    def _objective(self, x, y: list, warn: bool = False, rows=None):
         """Loss and metrics for data, checked against them, and the number of rows."""
         shapes = [None if target is None else (None, *target.shape[1:]) for target in y]
         compiled, names, specs = self._compiled, self.output_names, self._output_leaves()
@@ -844,16 +878,17 @@ class Model(Network):
                                  lambda: compiled.objective(self, names, specs, shapes, self.dtype))
         if compiled.loss is not None and all(output.loss is None for output in objective.outputs):
             raise DataError("y is missing: the model was compiled with a loss, which compares its output with targets.")
-        rows = prepare.check_data(objective, specs, x, y)
+        count = prepare.check_data(objective, specs, x, y, rows=rows)
         if warn:
             prepare.warn_if_unsuited(self, objective)
-        return objective, rows
+        return objective, count
 
-    def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True):
+    def _batch(self, objective, x, y, count, sample_weight=None, class_weight=None, relative=True, room=None):
         names = [output.name for output in objective.outputs]
         prepare.refuse_order(sample_weight, self._output_structure, "sample_weight", "output")
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
-        return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative)
+        return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative,
+                                  room)
 
     def _batches(self, objective, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
         size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
@@ -1177,6 +1212,11 @@ def _is_text(name: str) -> bool:
 def _shortened(value) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_steps(name: str, steps: int | None) -> int | None:
+    """Raise where a number of steps is neither one nor left out."""
+    return None if steps is None else check_whole(name, steps, minimum=1)
 
 
 def check_whole(name: str, value, minimum: int) -> int:

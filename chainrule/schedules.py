@@ -358,7 +358,7 @@ class CosineRestarts(Schedule):
 
     Args:
         initial_learning_rate: the rate at step 0.
-        first_decay_steps: the steps of the first cycle.
+        first_decay_steps: the steps of the first cycle; `first_steps` says the same.
         t_mul: by how much each cycle is longer, at least 1.
         m_mul: by how much each cycle starts higher (below 1: lower).
         alpha: the least rate as a fraction of `initial_learning_rate`.
@@ -383,6 +383,13 @@ class CosineRestarts(Schedule):
         check_number(self, "first_decay_steps", self.first_decay_steps, above=0)
         check_number(self, "t_mul", self.t_mul, minimum=1)
         check_number(self, "m_mul", self.m_mul, minimum=0)
+
+    @classmethod
+    def _read_settings(cls, settings):
+        if "first_steps" in settings and "first_decay_steps" not in settings:
+            settings = {"first_decay_steps" if name == "first_steps" else name: value
+                        for name, value in settings.items()}
+        return super()._read_settings(settings)
 
     def __call__(self, step):
         cycle, fraction = self._position(step)

@@ -134,7 +134,7 @@ def sections() -> list[Section]:
                 [Entry("symbolic.derive", symbolic.derive),
                  *_with_methods("symbolic.Derivation", symbolic.Derivation, returned=True)]),
         Section("Data", "Rows that are read while a network is trained on them; images need "
-                "`pip install 'chainrule[images]'`.",
+                "`pip install 'chainrule[images]'`, Parquet and CSV files `pip install 'chainrule[tables]'`.",
                 [Entry("data.Source", data.Source, methods=("__len__", "rows", "load", "subset", "split")),
                  *_listed("data", data, except_for=("Source",))]),
         Section("Text", "Text as numbers, windows of it to train on, and text that a model writes; byte pairs need "

@@ -1,5 +1,7 @@
 """One table of optimisers through all tests, then what single ones and the common settings add."""
 import copy
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -463,6 +465,14 @@ def test_lbfgs_needs_the_loss_as_it_is():
     with pytest.raises(SettingError) as error:
         LBFGS(memory_size=0)
     assert str(error.value) == "LBFGS: `memory_size` must be a whole number of at least 1; got 0."
+
+
+def test_optax_is_imported_where_it_is_used():
+    code = ("import sys; import numpy; from chainrule import optimizers; optimizers.get('adam'); "
+            "assert 'optax' not in sys.modules; "
+            "optimizers.LBFGS().init({'w': numpy.ones(2)}); assert 'optax' in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_optax_transformations_do_what_optax_does():

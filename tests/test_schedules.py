@@ -114,6 +114,8 @@ def test_get():
     assert schedules.LearningRateSchedule is schedules.Schedule
     restarts = schedules.CosineDecayRestarts(initial_learning_rate=1.0, first_decay_steps=10, name="waves")
     assert restarts.name == "waves" and restarts(10) == 1
+    assert repr(CosineRestarts(1.0, first_steps=10)) == repr(CosineRestarts(1.0, first_decay_steps=10))
+    assert CosineRestarts(1.0, first_steps=10)(10) == 1
     assert schedules.PiecewiseConstantDecay is PiecewiseConstant
     with pytest.raises(SettingError) as error:
         schedules.get("cosine_decay")

@@ -20,7 +20,7 @@ EVERY = (*ALL_DENSE, CONVOLUTIONAL, LSTM)
 
 
 class Unavailable(Exception):
-    """This variant cannot be measured here: the library is not installed, or does not know what is asked."""
+    """This variant cannot be measured here, because its library is not installed."""
 
 
 class Run(Protocol):
@@ -45,6 +45,7 @@ class Variant:
         peer: the library.
         kind: `OWN`, `LIBRARY` or `HAND`.
         module: in this package.
+        needs: the packages that it imports and that chainrule does not bring.
         jobs: the names of the jobs that it takes part in.
         options: for the module's `make`.
         environment: variables that the library reads as it is imported.
@@ -58,6 +59,7 @@ class Variant:
     peer: str
     kind: str
     module: str
+    needs: tuple[str, ...] = ()
     jobs: tuple[str, ...] = EVERY
     options: dict = field(default_factory=dict)
     environment: dict = field(default_factory=dict)
@@ -66,24 +68,25 @@ class Variant:
     slow_start: bool = False
 
 
+_TORCH, _KERAS = ("torch",), ("keras",)
 _ON_JAX, _ON_TORCH = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "torch"}
 _NOT_CONVOLUTIONAL = tuple(job for job in EVERY if job != CONVOLUTIONAL)  # XLA's convolutions are slow inside a scan
 
 VARIANTS = (
     Variant("chainrule", "chainrule", OWN, "chainrule_peer"),
     Variant("chainrule, no kernels", "chainrule", OWN, "chainrule_peer", options={"kernels": False}),
-    Variant("PyTorch", "PyTorch", LIBRARY, "torch_peer"),
-    Variant("PyTorch, channels last", "PyTorch", LIBRARY, "torch_peer", (CONVOLUTIONAL,), {"channels_last": True},
-            predicts=False),
+    Variant("PyTorch", "PyTorch", LIBRARY, "torch_peer", _TORCH),
+    Variant("PyTorch, channels last", "PyTorch", LIBRARY, "torch_peer", _TORCH, (CONVOLUTIONAL,),
+            {"channels_last": True}, predicts=False),
     # An LSTM is one operation of PyTorch's, which torch.compile leaves as it is.
-    Variant("PyTorch, torch.compile", "PyTorch", LIBRARY, "torch_peer", (*ALL_DENSE, CONVOLUTIONAL),
+    Variant("PyTorch, torch.compile", "PyTorch", LIBRARY, "torch_peer", _TORCH, (*ALL_DENSE, CONVOLUTIONAL),
             {"compiled": True, "channels_last": True}, slow_start=True),
-    Variant("Keras on JAX", "Keras", LIBRARY, "keras_peer", environment=_ON_JAX),
-    Variant("Keras on JAX, scan", "Keras", LIBRARY, "keras_peer", _NOT_CONVOLUTIONAL, {"scan": True}, _ON_JAX,
+    Variant("Keras on JAX", "Keras", LIBRARY, "keras_peer", _KERAS, environment=_ON_JAX),
+    Variant("Keras on JAX, scan", "Keras", LIBRARY, "keras_peer", _KERAS, _NOT_CONVOLUTIONAL, {"scan": True}, _ON_JAX,
             predicts=False),
-    Variant("Keras on PyTorch", "Keras", LIBRARY, "keras_peer", environment=_ON_TORCH),
-    Variant("scikit-learn", "scikit-learn", LIBRARY, "sklearn_peer", DENSE, bfloat16=False),
-    Variant("Flax", "Flax", LIBRARY, "flax_peer"),
+    Variant("Keras on PyTorch", "Keras", LIBRARY, "keras_peer", _KERAS + _TORCH, environment=_ON_TORCH),
+    Variant("scikit-learn", "scikit-learn", LIBRARY, "sklearn_peer", ("sklearn",), DENSE, bfloat16=False),
+    Variant("Flax", "Flax", LIBRARY, "flax_peer", ("flax",)),
     Variant("JAX by hand", "JAX by hand", HAND, "handwritten_peer"),
 )
 

@@ -4,8 +4,6 @@ from networks import EPSILON, KEPT, Convolution, Dense, Dropout, Embed, Flatten,
 
 import chainrule as cr
 from chainrule import layers
-from chainrule.errors import ChainruleError
-from peers import Unavailable
 
 LAYERS = {
     Dense: lambda part: layers.Dense(part.units, activation="relu" if part.relu else None),
@@ -49,13 +47,4 @@ class ChainruleRun:
 
 
 def make(job, data, weights, precision, **compile_options):
-    try:
-        return ChainruleRun(job, data, weights, precision, **compile_options)
-    except ChainruleError:
-        if precision == "float32":
-            raise
-        raise Unavailable(f"chainrule has no mixed_{precision}") from None
-    except TypeError as error:
-        if not compile_options or "unexpected keyword" not in str(error):
-            raise
-        raise Unavailable(f"Model.compile takes no {', '.join(compile_options)}") from None
+    return ChainruleRun(job, data, weights, precision, **compile_options)

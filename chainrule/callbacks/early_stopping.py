@@ -1,7 +1,9 @@
 """Ending a fit when a figure no longer improves."""
-from chainrule.callbacks.monitor import is_better, larger_is_better, monitored
-from chainrule.errors import SettingError
+from chainrule.callbacks.checks import check_whole
+from chainrule.callbacks.monitor import is_better, monitored
+from chainrule.schedules import check_number
 from chainrule.training.events import Callback
+from chainrule.training.figures import larger_is_better
 
 
 class EarlyStopping(Callback):
@@ -34,8 +36,11 @@ class EarlyStopping(Callback):
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
                  mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
                  start_from_epoch: int = 0):
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
-            raise SettingError(f"EarlyStopping: patience must be an integer of at least 0; got {patience!r}.")
+        check_whole(self, "patience", patience, minimum=0)
+        check_whole(self, "start_from_epoch", start_from_epoch, minimum=0)
+        check_number(self, "min_delta", min_delta)
+        if baseline is not None:
+            check_number(self, "baseline", baseline)
         self.monitor, self.min_delta, self.patience, self.verbose = monitor, abs(min_delta), patience, verbose
         self.larger = larger_is_better(monitor, mode)
         self.baseline, self.restore_best_weights = baseline, restore_best_weights
@@ -51,7 +56,7 @@ class EarlyStopping(Callback):
         self._forget()
 
     def on_epoch_end(self, epoch, logs=None):
-        value = monitored(self.monitor, logs or {}, "EarlyStopping")
+        value = monitored(self, self.monitor, logs or {})
         if value is None or epoch < self.start_from_epoch:
             return
         if is_better(value, self.best, self.larger, self.min_delta):
@@ -72,3 +77,4 @@ class EarlyStopping(Callback):
     def on_train_end(self, logs=None):
         if self.best_variables is not None:
             self.model.set_variables(*self.best_variables)
+            self.best_variables = None  # they are the model's now; a copy would last until the next fit

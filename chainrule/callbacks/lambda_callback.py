@@ -8,6 +8,7 @@ class LambdaCallback(Callback):
 
     Args:
         passive: whether the functions only read the figures they are handed: the fit then need not stop for them.
+        batch_interval: how many steps pass between two calls of those for steps.
         events: `on_epoch_end=lambda epoch, logs: ...` and so on.
 
     Example:
@@ -16,8 +17,8 @@ class LambdaCallback(Callback):
         0 0.5
     """
 
-    def __init__(self, passive: bool = False, **events):
-        self.passive = passive
+    def __init__(self, passive: bool = False, batch_interval: int = 1, **events):
+        self.passive, self.batch_interval = passive, batch_interval
         for event, function in events.items():
             if event not in EVENTS:
                 raise SettingError(f"There is no event {event!r}. {did_you_mean(event, EVENTS)}")

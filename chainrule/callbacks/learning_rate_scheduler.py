@@ -8,6 +8,8 @@ from chainrule.training.events import Callback
 class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch.
 
+    `history.history["learning_rate"]` has the rate that each epoch was trained with.
+
     Args:
         schedule: a function of the epoch (from 0), or of the epoch and the present rate, that returns the rate.
         verbose: 1 prints it.

@@ -3,7 +3,7 @@ import sqlite3
 import time
 import warnings
 
-from chainrule.errors import SettingError
+from chainrule.callbacks.checks import check_path, check_whole
 from chainrule.runs.metrics import MetricsFile
 from chainrule.training.events import Callback
 
@@ -29,18 +29,19 @@ class RunRecorder(Callback):
     passive = True
 
     def __init__(self, path, log_steps: int = 200):
-        if isinstance(log_steps, bool) or not isinstance(log_steps, int) or log_steps < 1:
-            raise SettingError(f"RunRecorder: log_steps must be an integer of at least 1; got {log_steps!r}.")
-        self.metrics = path if isinstance(path, MetricsFile) else MetricsFile(path)
-        self.batch_interval = log_steps
+        self.metrics = path if isinstance(path, MetricsFile) else MetricsFile(check_path(self, "path", path))
+        self.batch_interval = check_whole(self, "log_steps", log_steps)
         self._epoch, self._step, self._written = 0, 0, 0.0
-        self._warned = False
+        self._anew, self._warned = True, False
 
     def on_train_begin(self, logs=None):
-        self._epoch, self._step = 0, 0
+        self._anew = True
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._step = epoch, 0
+        if self._anew:
+            self.metrics.cut(epoch, 0)  # what an earlier fit may have left
+        self._anew = False
 
     def on_train_batch_end(self, batch, logs=None):
         self._step = batch + 1
@@ -58,18 +59,17 @@ class RunRecorder(Callback):
 
     def set_state(self, state):
         """Forget what lies behind the place that the run went back to, and add what the file may lack before it."""
-        self._epoch, self._step = state["epoch"], state["step"]
+        self._epoch, self._step, self._anew = state["epoch"], state["step"], False
         self.metrics.cut(self._epoch, self._step)
         history = self.model.history
-        for row, epoch in enumerate(history.epoch):
-            # A figure that some epochs did not report (validation_freq) does not say which epochs its values are of.
-            figures = {name: values[row] for name, values in history.history.items()
-                       if len(values) == len(history.epoch)}
-            self.metrics.add_epoch(epoch, figures, replace=False)
+        for name, values in history.history.items():
+            for epoch, value in zip(history.epochs_of(name), values, strict=True):
+                self.metrics.add_epoch(epoch, {name: value}, replace=False)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, and let go of the file."""
         self._write(at_once=True)
+        self.metrics.close()
 
     def _write(self, at_once: bool = False) -> None:
         now = time.monotonic()

@@ -126,7 +126,9 @@ def _kernels() -> Iterator[Finding]:
         return
     if found.available:
         sets = ", ".join(found.instruction_sets)
-        yield Finding("kernels", f"{', '.join(found.names)}, with {found.instruction_set} (of {sets})", True)
+        half = f", in bfloat16 with {found.bfloat16}" if found.bfloat16 else ""
+        half += f"; the AMX of this machine is not used: {found.unused_amx}" if found.unused_amx else ""
+        yield Finding("kernels", f"{', '.join(found.names)}, with {found.instruction_set} (of {sets}){half}", True)
     else:
         yield Finding("kernels", f"none ({found.reason}): plain JAX stands in, slower")
     compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)

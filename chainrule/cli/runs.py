@@ -69,7 +69,7 @@ def _seconds(run) -> float:
 
 
 def _best(name: str, values: list[float]) -> float:
-    from chainrule.callbacks.monitor import larger_is_better
+    from chainrule.training.figures import larger_is_better
 
     known = [value for value in values if not math.isnan(value)]
     if not known:
@@ -86,8 +86,8 @@ def _flat(settings: dict, path: str = "") -> dict[str, object]:
 
 
 def _sorted(lines: list[dict], figure: str) -> list[dict]:
-    from chainrule.callbacks.monitor import larger_is_better
     from chainrule.errors import UnknownNameError, did_you_mean
+    from chainrule.training.figures import larger_is_better
 
     names = {name for line in lines for name in line["best"]}
     if figure not in names:

@@ -79,12 +79,13 @@ def check_lengths(arrays: Mapping[str, np.ndarray | None]) -> int:
     return next(iter(lengths.values()), 0)
 
 
-def check_finite(array: np.ndarray, name: str = "x") -> None:
+def check_finite(array: np.ndarray, name: str = "x", rows=None) -> None:
     """Check that no value is NaN or infinite.
 
     Args:
         array: numbers of any type and shape.
         name: what messages call it.
+        rows: the numbers of its rows in the data that they come from; by default they are all of the data.
 
     Raises:
         DataError: how many are not finite, and where the first is.
@@ -103,10 +104,10 @@ def check_finite(array: np.ndarray, name: str = "x") -> None:
     wrong = ~np.isfinite(array)
     count = np.count_nonzero(wrong)
     if count == 1:
-        raise DataError(f"{name} has 1 value that is NaN or infinite, {_place(wrong)}. "
+        raise DataError(f"{name} has 1 value that is NaN or infinite, {_place(wrong, rows)}. "
                         f"Training on it would spoil every weight: fill it or leave that row out.")
     if count:
-        raise DataError(f"{name} has {count} values that are NaN or infinite, the first {_place(wrong)}. "
+        raise DataError(f"{name} has {count} values that are NaN or infinite, the first {_place(wrong, rows)}. "
                         f"Training on them would spoil every weight: fill them or leave those rows out.")
 
 
@@ -330,9 +331,11 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _place(wrong: np.ndarray) -> str:
-    """Where the first true value is."""
+def _place(wrong: np.ndarray, rows=None) -> str:
+    """Where the first true value is; `rows` are the numbers that messages give the rows."""
     index = [int(part) for part in np.unravel_index(wrong.argmax(), wrong.shape)]
+    if rows is not None:
+        index[0] = int(rows[index[0]])
     if len(index) == 1:
         return f"in row {index[0]}"
     return f"in row {index[0]}, column {index[1]}" if len(index) == 2 else f"at {format_shape(index)}"

@@ -4,11 +4,15 @@ import os
 import numpy as np
 
 from chainrule.data.preparation import Preparation
+from chainrule.data.shuffling import Windows
 from chainrule.data.split import split_indices
 from chainrule.errors import DataError, SettingError
 
 # The part of this machine's memory that a source may fill; a bigger one is read chunk by chunk.
 MEMORY_SHARE = 0.25
+# The runs of rows that a window is made of: many, so that it mixes; long, so that each is read at once.
+BLOCKS_IN_A_WINDOW = 64
+MOST_ROWS_OF_A_BLOCK = 4096
 
 
 class Source:
@@ -23,6 +27,10 @@ class Source:
         preparation: what made the rows of raw data, such as a vocabulary: `fit` hands it to the model, whose file
             keeps it; else `None`.
         in_memory: whether to load all rows at first; `None` decides by their size.
+        window: how many rows are shuffled together where rows are read chunk by chunk, runs of neighbours in random
+            order before; `None` for all, which reads here and there. It is chosen by memory: that of a window is taken.
+        batch_size: the rows of a batch where `fit` is told none; `None` for its own default.
+        repeats: whether every epoch has the same rows. Else an epoch is read even where the last one is at hand.
 
     Example:
         >>> class Squares(Source):
@@ -39,27 +47,56 @@ class Source:
     labels: np.ndarray | None = None
     preparation: Preparation | None = None
     in_memory: bool | None = None
+    window: int | None = None
+    batch_size: int | None = None
+    repeats = True
 
     def __len__(self) -> int:
         """The number of rows."""
         raise SettingError(f"{type(self).__name__} has no `__len__`: write one that returns the number of rows.")
 
     def rows(self, indices: np.ndarray) -> tuple:
-        """Read rows: `(x, y)`, each with a row for every index, in their order.
+        """Read rows: `(x, y)`, each with a row for every index, in their order; or `(x, y, sample_weight)`.
 
         `x` is an array, or a list or dict of arrays for a network of several inputs; `y` likewise for several outputs,
-        `None` where there are no targets.
+        `None` where there are no targets. A batch's weighted loss is divided by its rows.
         It is called from another thread while training runs.
         """
         raise SettingError(
             f"{type(self).__name__} has no `rows`: write `def rows(self, indices)` that returns x and y for them.")
 
+    def head(self) -> tuple:
+        """The first row, as `rows` reads it."""
+        return self.rows(np.arange(1))
+
+    def begin(self, epoch: int) -> None:
+        """Be told which epoch the rows that are asked for next belong to."""
+
+    def blocks(self) -> np.ndarray:
+        """Where each run of rows begins that is kept together by `window`."""
+        return np.arange(0, len(self), max(1, min(self.window // BLOCKS_IN_A_WINDOW, MOST_ROWS_OF_A_BLOCK)))
+
+    def order(self, key: np.ndarray, epoch: int, start: int, stop: int) -> np.ndarray | None:
+        """The rows from `start` to `stop` in the order of a shuffled epoch; `None` leaves the order to `fit`.
+
+        Args:
+            key: two words that decide it, together with the epoch.
+        """
+        if self.window is None:
+            return None
+        if "_windows" not in self.__dict__:
+            self._windows = Windows(len(self), self.blocks(), self.window)
+        return self._windows.rows(key, epoch, start, stop)
+
     @property
     def nbytes(self) -> int:
         """The memory that all rows take, judged by the first."""
-        if not len(self):
-            return 0
-        return len(self) * sum(np.asarray(leaf).nbytes for leaf in leaves(self.rows(np.arange(1))))
+        return len(self) * self.row_bytes if len(self) else 0
+
+    @property
+    def row_bytes(self) -> int:
+        """The memory of a row, judged by the first."""
+        return sum(np.asarray(leaf).nbytes for leaf in leaves(self.head()))
 
     @property
     def fits_in_memory(self) -> bool:
@@ -112,7 +149,8 @@ class Subset(Source):
                             f"{indices.min()} to {indices.max()}.")
         self.source, self.indices = source, indices
         self.labels = None if source.labels is None else np.asarray(source.labels)[indices]
-        self.in_memory, self.preparation = source.in_memory, source.preparation
+        self.in_memory, self.preparation, self.window = source.in_memory, source.preparation, source.window
+        self.batch_size, self.repeats = source.batch_size, source.repeats
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -126,6 +164,9 @@ class Subset(Source):
     def rows(self, indices: np.ndarray) -> tuple:
         return self.source.rows(self.indices[indices])
 
+    def begin(self, epoch: int) -> None:
+        self.source.begin(epoch)
+
 
 def leaves(tree) -> list:
     """The arrays in a structure of tuples, lists and dicts; `None` is none."""
@@ -136,3 +177,22 @@ def leaves(tree) -> list:
     if isinstance(tree, (tuple, list)):
         return [leaf for part in tree for leaf in leaves(part)]
     return [tree]
+
+
+def map_leaves(function, tree, *others):
+    """A structure of tuples, lists and dicts with `function` applied to its arrays; `None` stays.
+
+    Args:
+        others: structures of the same form, whose arrays are the further arguments.
+
+    Example:
+        >>> map_leaves(lambda one, other: one + other, {"a": 1, "b": (2, None)}, {"a": 10, "b": (20, None)})
+        {'a': 11, 'b': (22, None)}
+    """
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {name: map_leaves(function, part, *(other[name] for other in others)) for name, part in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return type(tree)([map_leaves(function, *parts) for parts in zip(tree, *others, strict=True)])
+    return function(tree, *others)

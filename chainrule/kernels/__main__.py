@@ -2,5 +2,6 @@
 from chainrule.kernels.registry import report
 
 found = report()
-print(f"CPU kernels: {found.instruction_set}, of {', '.join(found.instruction_sets)}." if found.available else
+half = f" In bfloat16: {found.bfloat16}." if found.bfloat16 else ""
+print(f"CPU kernels: {found.instruction_set}, of {', '.join(found.instruction_sets)}.{half}" if found.available else
       f"Without CPU kernels: {found.reason}. Everything works, slower; install g++ or clang++ and run this again.")

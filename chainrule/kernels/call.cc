@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "work.h"
-
 namespace chainrule {
 
 XlaPool::XlaPool(ffi::ThreadPool pool) : pool_(pool), threads_(pool.num_threads()) {

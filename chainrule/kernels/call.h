@@ -11,6 +11,7 @@
 
 #include "pool.h"
 #include "table.h"
+#include "work.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace chainrule {
@@ -30,16 +31,6 @@ class XlaPool final : public Pool {
  private:
   ffi::ThreadPool pool_;
   int64_t threads_;
-};
-
-// The caller's own thread, alone.
-class Alone final : public Pool {
- public:
-  int64_t threads() const override { return 1; }
-  void run(int64_t tasks, void (*task)(void*, int64_t), void* context) override {
-    for (int64_t index = 0; index < tasks; ++index) task(context, index);
-  }
-  void wait(const int64_t&, int64_t) const override {}  // all before it is done
 };
 
 // One array of a call, with or without the axis of members.

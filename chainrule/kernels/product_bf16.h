@@ -5,7 +5,7 @@
 // The instruction takes pairs: two numbers of `a` that follow each other along p, times the two of `b`, are added to one
 // sum. So a panel of `b` is packed with its rows in pairs, (pairs, columns, 2), and `a` is read 32 bits at a time where its
 // rows lie along p; where they do not, it is packed in pairs first. Otherwise as product.h, whose rules hold here too. The
-// instruction takes numbers below 2 ** -126 for 0.
+// instruction takes numbers below 2 ** -126 for 0. Where there are tiles (AMX), `multiply` is that of product_tiles.h.
 #pragma once
 #include "parallel.h"
 #include "vector.h"
@@ -202,6 +202,38 @@ static inline __attribute__((always_inline)) void multiply_tile(const Pairs& a, 
   if (split && depth % 2) multiply_pair<ROWS, VECTORS>(rows, a.row, packed, false, tile);
 }
 
+// Calls `body(rows, columns)` for all parts of a product of `m` rows and `n` columns: of `height` rows at most, a multiple of
+// `grain`. The work is divided by columns and rows alone, so that the result does not depend on the number of threads.
+template <class Body>
+static inline void divide(Pool& pool, int64_t m, int64_t n, int64_t depth, int64_t height, int64_t grain, const Body& body) {
+  int64_t panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  bool shared = pool.threads() > 1 && m * n * depth >= FEWEST_SHARED_OPERATIONS;
+  int64_t tiles = (m + grain - 1) / grain, most_tiles = height / grain;
+  int64_t bands = (tiles + most_tiles - 1) / most_tiles;  // each of `most_tiles` at most
+  int64_t pieces = shared ? 8 * pool.threads() : 1;  // so that no thread waits long for the last one
+  if (bands < pieces && bands * panels < pieces) {
+    int64_t most = m / (4 * grain) + 1, wanted = (pieces + panels - 1) / panels;
+    wanted = wanted < most ? wanted : most;
+    bands = wanted > bands ? wanted : bands;
+  }
+  int64_t parts = bands >= pieces ? 1 : (pieces + bands - 1) / bands;
+  parts = parts < panels ? parts : panels;
+  auto task = [&](int64_t index) {
+    Range rows = part(m, bands, index / parts, grain), columns = part(n, parts, index % parts, TILE_COLUMNS);
+    if (rows.begin < rows.end && columns.begin < columns.end) body(rows, columns);
+  };
+  if (shared) parallel(pool, parts * bands, task);
+  else for (int64_t index = 0; index < parts * bands; ++index) task(index);
+}
+
+}  // namespace chainrule::CHAINRULE_ISA
+
+#if defined(CHAINRULE_TILES)
+#include "product_tiles.h"
+#else
+
+namespace chainrule::CHAINRULE_ISA {
+
 // The product for the rows `rows` and the columns `columns` of `c`. `store_sums(sums, i, j, count)` takes `count` sums of row i
 // from column j on.
 template <class Number, class Store>
@@ -256,14 +288,11 @@ static inline void multiply_block(const Left& a, const Right<Number>& b, Range r
 }
 
 // The whole product, of `m` rows and `n` columns. `store_sums(sums, i, j, count, first)` puts down sums, or adds them to what is
-// there where they are not the first for this place. The work is divided by columns and rows alone, so that the result
-// does not depend on the number of threads.
+// there where they are not the first for this place.
 template <class Number, class Store>
 static inline void multiply(Pool& pool, const Left& a, const Right<Number>& b, int64_t m, int64_t n, int64_t depth,
                             Store&& store_sums) {
   if (m == 0 || n == 0) return;
-  int64_t panels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  bool shared = pool.threads() > 1 && m * n * depth >= FEWEST_SHARED_OPERATIONS;
   bool turned = a.column != 1;
   // Rows whose addresses are a multiple of 2 KiB apart find no room beside each other in the first-level cache.
   bool packs = turned || (a.row * 2 % 2048 == 0 && n > 2 * TILE_COLUMNS && (depth + 1) / 2 <= MOST_PACKED_PAIRS);
@@ -274,28 +303,15 @@ static inline void multiply(Pool& pool, const Left& a, const Right<Number>& b, i
     int64_t fitting = PACKED_WORDS_OF_A / (pairs ? pairs : 1) / TILE_ROWS * TILE_ROWS;
     height = fitting < height ? fitting : height;
   }
-  int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, most_tiles = height / TILE_ROWS;
-  int64_t bands = (tiles + most_tiles - 1) / most_tiles;  // each of `most_tiles` at most
-  int64_t pieces = shared ? 8 * pool.threads() : 1;  // so that no thread waits long for the last one
-  if (bands < pieces && bands * panels < pieces) {
-    int64_t most = m / (4 * TILE_ROWS) + 1, wanted = (pieces + panels - 1) / panels;
-    wanted = wanted < most ? wanted : most;
-    bands = wanted > bands ? wanted : bands;
-  }
-  int64_t parts = bands >= pieces ? 1 : (pieces + bands - 1) / bands;
-  parts = parts < panels ? parts : panels;
-  auto task = [&](int64_t index) {
-    Range rows = part(m, bands, index / parts, TILE_ROWS), columns = part(n, parts, index % parts, TILE_COLUMNS);
-    if (rows.begin >= rows.end || columns.begin >= columns.end) return;
+  divide(pool, m, n, depth, height, TILE_ROWS, [&](Range rows, Range columns) {
     for (int64_t begin = 0; begin < depth || begin == 0; begin += chunk) {
       int64_t end = depth - begin < chunk ? depth : begin + chunk;
       multiply_block(a, b, rows, columns, begin, end, packs, [&](Vector sums, int64_t i, int64_t j, int64_t count) {
         store_sums(sums, i, j, count, begin == 0);
       });
     }
-  };
-  if (shared) parallel(pool, parts * bands, task);
-  else for (int64_t index = 0; index < parts * bands; ++index) task(index);
+  });
 }
 
 }  // namespace chainrule::CHAINRULE_ISA
+#endif

@@ -29,6 +29,8 @@ class Report(NamedTuple):
         instruction_set: the set of instructions in use.
         instruction_sets: those that this machine runs, the widest first.
         names: the kernels.
+        bfloat16: the set of instructions in use for bfloat16; empty where there are none.
+        unused_amx: why this machine's AMX is not used; empty where it is, or where there is none.
     """
 
     available: bool
@@ -36,6 +38,8 @@ class Report(NamedTuple):
     instruction_set: str
     instruction_sets: list[str]
     names: list[str]
+    bfloat16: str = ""
+    unused_amx: str = ""
 
 
 def allowed(on: bool):
@@ -56,7 +60,7 @@ def active() -> bool:
 
 def active_in_bfloat16() -> bool:
     """Whether operations traced here may use kernels that compute in bfloat16: not every machine has them."""
-    return active() and library().chainrule_has_bfloat16()
+    return active() and bool(instruction_sets_in_bfloat16())
 
 
 def serve(*arrays) -> bool:
@@ -71,26 +75,39 @@ def library() -> ctypes.CDLL | None:
     if found is None or found.origin is None:
         return None
     native = ctypes.CDLL(found.origin)
-    native.chainrule_instruction_set.restype = ctypes.c_char_p
-    native.chainrule_use_instruction_set.restype = ctypes.c_bool
-    native.chainrule_has_bfloat16.restype = ctypes.c_bool
+    for name in ("chainrule_instruction_set", "chainrule_instruction_set_bf16", "chainrule_unused_amx"):
+        getattr(native, name).restype = ctypes.c_char_p
     return native
 
 
 def instruction_sets() -> list[str]:
     """Those that this machine runs and the code was compiled for, the widest first."""
-    if library() is None:
-        return []
-    found, name = [], library().chainrule_instruction_set(0)
-    while name is not None:
+    return _named_by("chainrule_instruction_set")
+
+
+def instruction_sets_in_bfloat16() -> list[str]:
+    """The same of the kernels that compute in bfloat16, the fastest first; the last one emulates AMX, for tests."""
+    return _named_by("chainrule_instruction_set_bf16")
+
+
+@functools.cache
+def _named_by(function: str) -> list[str]:
+    """What a function of the library gives for 0, 1 and so on, until it gives nothing."""
+    found = []
+    while library() is not None and (name := getattr(library(), function)(len(found))) is not None:
         found.append(name.decode())
-        name = library().chainrule_instruction_set(len(found))
     return found
 
 
 def use_instruction_set(name: str) -> None:
-    """All further calls of kernels, also from programs that are compiled already, use these instructions."""
-    library().chainrule_use_instruction_set(instruction_sets().index(name))
+    """All further calls of kernels, also from programs that are compiled already, use these instructions.
+
+    The kernels that compute in bfloat16 have instructions of their own, chosen apart from the others.
+    """
+    if name in instruction_sets():
+        library().chainrule_use_instruction_set(instruction_sets().index(name))
+    else:
+        library().chainrule_use_instruction_set_bf16(instruction_sets_in_bfloat16().index(name))
 
 
 @functools.cache
@@ -296,4 +313,5 @@ def report() -> Report:
     modules = (convolution, dense, dense_bf16, normalisation, optimizer, pooling, recurrence)
     names = sorted(kernel.target.removeprefix("chainrule_") for module in modules
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
-    return Report(True, "", instruction_sets()[0], instruction_sets(), names)
+    return Report(True, "", instruction_sets()[0], instruction_sets(), names,
+                  next(iter(instruction_sets_in_bfloat16()), ""), library().chainrule_unused_amx().decode())

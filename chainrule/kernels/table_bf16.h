@@ -9,7 +9,7 @@ struct TableBf16 {
   void (*dense_backward)(Pool&, const DenseBackwardBf16&);
 };
 
-// Null where this machine has no such instructions.
+// Those of the fastest instructions that this machine has, or of others that were asked for; null where it has none.
 const TableBf16* kernels_bf16();
 
 }  // namespace chainrule

@@ -5,7 +5,19 @@
 #include <memory>
 #include <thread>
 
+#include "pool.h"
+
 namespace chainrule {
+
+// The caller's own thread, alone.
+class Alone final : public Pool {
+ public:
+  int64_t threads() const override { return 1; }
+  void run(int64_t tasks, void (*task)(void*, int64_t), void* context) override {
+    for (int64_t index = 0; index < tasks; ++index) task(context, index);
+  }
+  void wait(const int64_t&, int64_t) const override {}  // all before it is done
+};
 
 // Each thread takes the next index until none is left. One that comes late finds nothing, and touches only this object,
 // which lives until the last one has let it go.

@@ -75,22 +75,33 @@ def bernoulli(key, probability, shape) -> jax.Array:
     return uniform(key, shape) < probability
 
 
-def permutation(key, count: int) -> jax.Array:
+def permutation(key, count: int, start=0, length: int | None = None) -> jax.Array:
     """The integers from 0 to `count - 1` in random order.
 
     Up to 1,024 by sorting random numbers. Above that by a bijection of the integers, a Feistel network of eight rounds
     whose results beyond `count` are sent through again (Black and Rogaway, Ciphers with Arbitrary Finite Domains,
     2002): for 50,000 rows this takes 0.4 ms where sorting takes 9, a quarter of an epoch of a small network.
+
+    Args:
+        start, length: which part of the order to return, all by default. A part of a long one costs no more than it
+            holds; beyond the end of the order it has no meaning.
     """
+    length = count if length is None else length
     if count <= 1024:
-        return lax.sort((bits(key, (count,)), lax.iota(jnp.int32, count)), num_keys=1)[1]
+        order = lax.sort((bits(key, (count,)), lax.iota(jnp.int32, count)), num_keys=1)[1]
+        return order[jnp.minimum(start + lax.iota(jnp.int32, length), count - 1)] if length != count else order
     width = (count - 1).bit_length()
     keys = bits(key, (8,))
-    encipher = lambda numbers: _feistel(numbers, width, keys)
-    start = encipher(lax.iota(jnp.uint32, count))
+    inside = jnp.minimum(jnp.uint32(start) + lax.iota(jnp.uint32, length), jnp.uint32(count - 1))
     outside = lambda numbers: numbers >= count
-    order = lax.while_loop(lambda numbers: outside(numbers).any(),
-                           lambda numbers: jnp.where(outside(numbers), encipher(numbers), numbers), start)
+
+    def encipher(carry):
+        numbers, first = carry
+        return jnp.where(first | outside(numbers), _feistel(numbers, width, keys), numbers), False
+
+    # The first round, which is for all, is in the loop with the others: so the network is compiled once.
+    order, _ = lax.while_loop(lambda carry: carry[1] | outside(carry[0]).any(), encipher,
+                              (inside, True))
     return order.astype(jnp.int32)
 
 

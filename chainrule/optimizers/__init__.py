@@ -8,8 +8,6 @@
 """
 from types import MappingProxyType
 
-import optax
-
 from chainrule import schedules
 from chainrule.configuration import Registry
 from chainrule.errors import SettingError
@@ -18,7 +16,7 @@ from chainrule.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam
 from chainrule.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from chainrule.optimizers.base import Optimizer
 from chainrule.optimizers.descent import SGD, Lion
-from chainrule.optimizers.foreign import LBFGS, OptaxOptimizer
+from chainrule.optimizers.foreign import LBFGS, OptaxOptimizer, is_transformation
 from chainrule.optimizers.groups import MultiOptimizer
 
 __all__ = [
@@ -44,10 +42,11 @@ def get(identifier) -> Optimizer:
     Example:
         >>> get("adam")
         Adam()
+        >>> import optax
         >>> get(optax.sgd(0.1))
         OptaxOptimizer(...)
     """
-    if isinstance(identifier, optax.GradientTransformation):
+    if is_transformation(identifier):
         return OptaxOptimizer(identifier)
     if isinstance(identifier, (str, Optimizer)) or (isinstance(identifier, type) and issubclass(identifier, Optimizer)):
         return registry.get(identifier)

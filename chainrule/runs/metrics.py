@@ -98,6 +98,7 @@ class MetricsFile:
             return self._opened()
 
     def _opened(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=5, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

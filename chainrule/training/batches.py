@@ -43,17 +43,30 @@ class Batches:
         return min((step // self.chunk + 1) * self.chunk, self.steps) if self.chunk else self.steps
 
     def order(self, key, epoch) -> jax.Array:
-        """The order of the rows in an epoch, padded to whole batches."""
-        if not self.shuffle:
+        """The order of the rows in an epoch, padded to whole batches; empty where pieces stand in it already."""
+        if not self.shuffle or self.chunk:
             return self.unshuffled()
-        return self._padded(random.permutation(random.fold_in(random.fold_in(key, 0), epoch), self.count))
+        return self._padded(random.permutation(self._key_of_order(key, epoch), self.count))
+
+    def order_of_chunk(self, key, epoch, chunk) -> jax.Array:
+        """The part of a shuffled epoch's order that a piece holds; what it says beyond the last row has no meaning."""
+        size = self.chunk * self.size
+        return random.permutation(self._key_of_order(key, epoch), self.count, chunk * size, size)
+
+    def _key_of_order(self, key, epoch):
+        return random.fold_in(random.fold_in(key, 0), epoch)
+
+    @property
+    def places(self) -> int:
+        """How many entries an order has."""
+        return 0 if self.chunk else self.steps * self.size
 
     def unshuffled(self) -> jax.Array:
-        """The rows as they come, padded to whole batches."""
-        return self._padded(jnp.arange(self.count, dtype=jnp.int32))
+        """The rows as they come, padded to whole batches; empty where data come in pieces."""
+        return jnp.zeros(0, jnp.int32) if self.chunk else self._padded(jnp.arange(self.count, dtype=jnp.int32))
 
     def _padded(self, rows):
-        return jnp.concatenate([rows, jnp.zeros(self.steps * self.size - self.count, jnp.int32)])
+        return jnp.concatenate([rows, jnp.zeros(self.places - self.count, jnp.int32)])
 
     def with_batch(self, step, rows, data: Batch, use):
         """Use the batch of a step: `use(batch)`, compiled for the short last batch too where that has its own shape.
@@ -76,7 +89,8 @@ class Batches:
         batch = self._take(data, rows, step, self.size)
         if not self.rest or self.tail == "own":
             return batch
-        return batch._replace(rows=step * self.size + jnp.arange(self.size) < self.count)
+        real = jnp.where(step == self.steps - 1, self.rest, self.size)  # counted in the batch, since data may be long
+        return batch._replace(rows=jnp.arange(self.size) < real)
 
     def _take(self, data: Batch, rows, step, count: int) -> Batch:
         """The first `count` rows of the batch of a step."""

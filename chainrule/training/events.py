@@ -31,7 +31,8 @@ class Callback:
             `epoch * steps + step`, the number of steps taken, is a multiple of it.
         stale_statistics: `True` where the callback has left weights at the end of training to which the running
             statistics do not belong: they are then taken anew over the training data.
-        params: how the fit was asked for: `epochs`, `steps`, `samples`, `metrics`, `verbose`.
+        params: how the fit was asked for: `epochs`, `steps`, `samples`, `batch_size`, `metrics`, `verbose`, and
+            `validation_freq`, which is 0 where nothing is validated.
 
     Example:
         >>> class Halve(Callback):

@@ -152,22 +152,26 @@ def target_arrays(model, y) -> list[np.ndarray | None]:
             for name, part in zip(names, parts, strict=True)]
 
 
-def check_data(objective: Objective, specs: list, x, y: list, check_values: bool = True) -> int:
-    """Raise where the data do not fit the network and its losses; the number of rows."""
+def check_data(objective: Objective, specs: list, x, y: list, check_values: bool = True, rows=None) -> int:
+    """Raise where the data do not fit the network and its losses; the number of rows.
+
+    `rows` are the numbers that they have in their source.
+    """
     x_leaves = jax.tree.leaves(x)
     named = {"x" if len(x_leaves) == 1 else f"x[{index}]": leaf for index, leaf in enumerate(x_leaves)}
     labels = ["y" if len(y) == 1 else f"y[{output.name!r}]" for output in objective.outputs]
     named |= {label: target for label, target in zip(labels, y, strict=True) if target is not None}
     count = arrays.check_lengths(named)
-    for output, spec, target, label in zip(objective.outputs, specs, y, labels, strict=True):
-        if output.loss is not None:
-            output.loss.check_target(target.shape, (None, *spec.shape[1:]), target.dtype)
-            if check_values:
-                check_target_values(output.loss, spec, target, label)
+    targets = [(output.loss, spec, target, label) for output, spec, target, label
+               in zip(objective.outputs, specs, y, labels, strict=True) if output.loss is not None]
+    for loss, spec, target, _ in targets:
+        loss.check_target(target.shape, (None, *spec.shape[1:]), target.dtype)
     if check_values:
         for name, leaf in named.items():
             if np.issubdtype(leaf.dtype, np.floating):
-                arrays.check_finite(leaf, name)
+                arrays.check_finite(leaf, name, rows)
+        for loss, spec, target, label in targets:
+            check_target_values(loss, spec, target, label)
     return count
 
 
@@ -180,7 +184,7 @@ def check_target_values(loss, spec, target: np.ndarray, label: str) -> None:
 
 
 def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_weight=None, names=None,
-               classes: list | None = None, relative: bool = True) -> Batch:
+               classes: list | None = None, relative: bool = True, room: int | None = None) -> Batch:
     """All rows as one `Batch` on the device.
 
     Args:
@@ -189,6 +193,7 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
         names: the names of the outputs.
         classes: the number of classes of each output.
         relative: whether losses are divided by the mean weight, so that the weights' scale does not matter.
+        room: how many rows the arrays get, the last one repeated; `None` for as many as there are.
     """
     given = _weights_by_output(sample_weight, names)
     loss_weights, metric_weights, means = [], [], []
@@ -210,9 +215,9 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
         loss_weights.append(weight)
         means.append(np.ones((), dtype) if weight is None or not relative else weight.mean(dtype=np.float64))
     floats = lambda target: target if target is None or target.dtype.kind not in "fc" else target.astype(dtype)
-    batch = Batch(x, tuple(floats(target) for target in y), tuple(loss_weights), tuple(metric_weights),
-                  tuple(np.asarray(mean, dtype) for mean in means))
-    return jax.tree.map(to_device, batch)
+    batch = Batch(x, tuple(floats(target) for target in y), tuple(loss_weights), tuple(metric_weights), ())
+    batch = jax.tree.map(lambda array: to_device(array, room), batch)
+    return batch._replace(mean_weights=tuple(to_device(np.asarray(mean, dtype)) for mean in means))
 
 
 def _weights_by_output(sample_weight, names: list[str]) -> list:

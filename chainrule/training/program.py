@@ -103,7 +103,7 @@ class TrainingProgram:
     def start(self, weights: Tree, state: Tree, optimizer_state, key, epoch=0) -> RunState:
         """The state at the beginning of an epoch."""
         return RunState(weights, state, optimizer_state, random.words(key), jnp.asarray(epoch, jnp.int32),
-                        jnp.zeros((), jnp.int32), jnp.zeros(self.batches.steps * self.batches.size, jnp.int32),
+                        jnp.zeros((), jnp.int32), jnp.zeros(self.batches.places, jnp.int32),
                         self.objective.zeros(self.batches, training=True), jnp.full(2, -1, jnp.int32))
 
     def initial_optimizer_state(self, weights: Tree):

@@ -68,6 +68,12 @@ def test_losses_are_those_of_the_textbook():
         -np.log(np.exp(3) / np.exp([1, 2, 3]).sum()) / 2)
 
 
+@pytest.mark.parametrize("outputs", [1, 3, 64])
+def test_blind_loss_is_that_of_equal_logits(outputs):
+    job = Job("", (Dense(1, outputs),), 2, 1)
+    assert job.blind_loss == pytest.approx(loss(job, np.full((2, outputs), 0.0), np.array([0, 1])))
+
+
 def test_starting_weights_of_a_recurrence():
     kernel, recurrent_kernel, bias = Recur(5, 8, 3).initial(np.random.default_rng(0))
     assert kernel.shape == (5, 32) and np.abs(kernel).max() <= (6 / 37) ** 0.5

@@ -1,6 +1,8 @@
 """Workers answer, one that cannot go on says why, and nobody is measured for ever."""
 import json
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import jobs
 import machine
@@ -9,6 +11,7 @@ import processes
 import pytest
 from measure import Effort, block, goes_on
 from peers import VARIANTS
+from run import keeper
 
 CHAINRULE = VARIANTS[0]
 
@@ -45,13 +48,28 @@ def test_a_process_that_takes_too_long_is_ended(monkeypatch):
     assert process.process.poll() is not None
 
 
-def test_a_library_that_is_not_installed_is_unavailable(monkeypatch):
+def test_a_library_that_is_not_installed_is_unavailable():
     import worker
 
-    monkeypatch.setitem(sys.modules, "peers.sklearn_peer", None)
-    variant = next(variant for variant in VARIANTS if variant.name == "scikit-learn")
+    variant = replace(CHAINRULE, needs=("numpy", "no_such_library"))
     answer = worker.Worker(variant, jobs.JOBS["2-8-8-1"], "float32").answer({"do": "load"})
-    assert answer["unavailable"].startswith("not installed: ")
+    assert answer == {"unavailable": "not installed: no_such_library"}
+
+
+def test_a_library_that_cannot_be_imported_has_failed(monkeypatch):
+    import worker
+
+    monkeypatch.setitem(sys.modules, "peers.chainrule_peer", None)
+    answer = worker.Worker(CHAINRULE, jobs.JOBS["2-8-8-1"], "float32").answer({"do": "load"})
+    assert answer["failed"].startswith("ModuleNotFoundError: ")
+
+
+def test_what_chainrule_refuses_has_failed():
+    import worker
+
+    own = worker.Worker(CHAINRULE, jobs.JOBS["2-8-8-1"], "float7")
+    assert own.answer({"do": "load"}) == {}
+    assert own.answer({"do": "make"})["failed"].startswith("SettingError: ")
 
 
 @pytest.mark.parametrize(("guess", "epochs"), [(0.001, 400), (0.1, 5), (0.26, 2), (3.0, 1)])
@@ -73,7 +91,7 @@ def test_who_is_measured_once_more():
 
 
 def test_the_highest_peaks_count():
-    assert machine.highest([{"float32": 1.0, "bytes": 3.0}, {"float32": 2.0}]) == {
+    assert machine.highest([{"float32": 1.0, "bytes": 3.0}, {"float32": 2.0, "bytes": None}]) == {
         "float32": 2.0, "bfloat16": None, "bytes": 3.0}
 
 
@@ -83,4 +101,39 @@ def test_a_run_of_one_job_is_complete(tmp_path):
     assert section["operations"] == 500 * (2 * 2 * 16 + 3 * 2 * 72)
     (result,) = section["results"]
     assert len(result["seconds"]) == 2 and result["best"] == min(result["seconds"])
+    assert section["blind_loss"] == pytest.approx(0.693, abs=0.001)
     assert json.loads(json.dumps(section)) == section
+
+
+def test_sources_are_compiled_as_if_installed(monkeypatch, tmp_path):
+    package = tmp_path / "chainrule"
+    package.mkdir()
+    (package / "module.py").write_text("value = 1")
+    monkeypatch.setattr(measure, "HERE", tmp_path)
+    monkeypatch.setattr(measure.importlib.util, "find_spec",
+                        lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path / name)]))
+    measure.compile_sources()
+    assert [path.suffix for path in (package / "__pycache__").iterdir()] == [".pyc"]
+
+
+def test_what_is_complete_is_kept_before_all_is(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(measure, "peaks", lambda scratch: [])
+    monkeypatch.setattr(measure, "training", measured_or_interrupted)
+    keep = keeper(tmp_path / "new" / "found.json")
+    with pytest.raises(KeyboardInterrupt):
+        measure.everything(None, [CHAINRULE], ["float32"], measure.QUICK, str(tmp_path), keep)
+    found = json.loads((tmp_path / "new" / "found.json").read_text())
+    assert [section["job"] for section in found["training"]] == ["2-8-8-1", "28-64-64-1"]
+    assert [result["library_ratio"] for result in found["training"][0]["results"]] == [None]
+    told = capsys.readouterr().err
+    assert told.count("**2-8-8-1, float32: ") == told.count("**28-64-64-1, float32: ") == 1
+
+
+def measured_or_interrupted(job, precision, *_) -> dict:
+    """In the place of `measure.training`: two jobs at once, and Ctrl-C in the third."""
+    if job.name == jobs.PREDICTED:
+        raise KeyboardInterrupt
+    result = {"variant": "chainrule", "peer": "chainrule", "kind": "chainrule", "seconds": [1.0], "best": 1.0,
+              "median": 1.0, "first_epoch": 2.0, "loss": 0.5}
+    return {"job": job.name, "precision": precision, "rows": 1, "batch_size": 1, "operations": 1, "compared_epochs": 1,
+            "tolerance": 0.1, "blind_loss": 1.0, "results": [result]}

@@ -74,6 +74,14 @@ def test_kernels(monkeypatch):
     there = Report(True, "", "avx2", ["avx2", "generic"], ["dense", "adam"])
     monkeypatch.setattr(kernels, "report", lambda: there)
     assert found()["kernels"] == {"found": "dense, adam, with avx2 (of avx2, generic)", "well": True}
+    half = there._replace(bfloat16="amx")
+    monkeypatch.setattr(kernels, "report", lambda: half)
+    assert found()["kernels"]["found"] == "dense, adam, with avx2 (of avx2, generic), in bfloat16 with amx"
+    refused = there._replace(bfloat16="avx512bf16", unused_amx="Linux does not permit it to this process")
+    monkeypatch.setattr(kernels, "report", lambda: refused)
+    assert found()["kernels"] == {
+        "found": "dense, adam, with avx2 (of avx2, generic), in bfloat16 with avx512bf16; the AMX of this machine is "
+                 "not used: Linux does not permit it to this process", "well": True}
     monkeypatch.setattr(kernels, "report", lambda: Report(False, "no compiler was found", "", [], []))
     assert found()["kernels"] == {"found": "none (no compiler was found): plain JAX stands in, slower", "well": None}
 

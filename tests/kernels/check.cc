@@ -1,6 +1,7 @@
 // Runs every kernel on random shapes, in arrays of exactly their size, on one thread and on several: built with the
 // address, undefined and thread sanitizers, it finds what reads or writes outside its arrays or races. The bytes must be
 // the same whatever the number of threads. The right values are held in the Python tests.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,12 +11,22 @@
 #include <thread>
 #include <vector>
 
+#include "amx.h"
 #include "table.h"
 #include "table_bf16.h"
 #include "work.h"
 
 extern "C" const char* chainrule_instruction_set(int index);
 extern "C" bool chainrule_use_instruction_set(int index);
+extern "C" bool chainrule_use_instruction_set_bf16(int index);
+
+#ifdef CHAINRULE_AMX
+namespace chainrule {
+namespace amx { extern const TableBf16 table_bf16; }
+namespace amx_emulated { extern const TableBf16 table_bf16; }
+}  // namespace chainrule
+void stand_in_for_amx();  // in trap.cc
+#endif
 
 namespace {
 
@@ -271,24 +282,67 @@ Halves make_halves(int64_t size) {  // numbers from 0.5 to 2 and their negatives
   return array;
 }
 
-void check_dense_bf16() {
-  if (!kernels_bf16()) return;
+// With the first table on one thread, with the second on several: the bytes must be the same.
+void check_dense_bf16(const TableBf16& alone, const TableBf16& together) {
   int64_t rows = draw(0, 300), inputs = draw(0, 200), units = draw(0, 200);
+  if (draw(0, 4) == 0) rows = draw(1, 40), inputs = draw(500, 1200), units = draw(250, 600);  // many blocks
   Activation activation = Activation(draw(0, int64_t(Activation::count) - 1));
   bool linear = activation == Activation::linear, with_bias = draw(0, 1), with_input = draw(0, 1);
   Halves x = make_halves(rows * inputs), y = make_halves(rows * units), dy = make_halves(rows * units);
   Array kernel = make(inputs * units), bias = make(units);
   Halves found_y(new uint16_t[rows * units]), dz(new uint16_t[linear ? 0 : rows * units]),
       dx(new uint16_t[rows * inputs]);
-  compare("dense_forward_bf16", {}, [&](Pool& pool, std::vector<float*>) {
-    kernels_bf16()->dense_forward(pool, {x.get(), kernel.get(), with_bias ? bias.get() : nullptr, found_y.get(), rows,
-                                         inputs, units, activation});
+  auto table = [&](Pool& pool) { return pool.threads() == 1 ? alone : together; };
+  compare("dense_forward_bf16", {rows * units}, [&](Pool& pool, std::vector<float*> results) {
+    table(pool).dense_forward(pool, {x.get(), kernel.get(), with_bias ? bias.get() : nullptr, found_y.get(), rows,
+                                     inputs, units, activation});
+    std::copy_n(found_y.get(), rows * units, results[0]);
   });
-  compare("dense_backward_bf16", {inputs * units, units}, [&](Pool& pool, std::vector<float*> results) {
-    kernels_bf16()->dense_backward(pool, {x.get(), kernel.get(), y.get(), dy.get(), dz.get(), results[0],
-                                          with_bias ? results[1] : nullptr, with_input ? dx.get() : nullptr, rows,
-                                          inputs, units, activation});
-  });
+  compare("dense_backward_bf16", {inputs * units, units, with_input ? rows * inputs : 0},
+          [&](Pool& pool, std::vector<float*> results) {
+            table(pool).dense_backward(pool, {x.get(), kernel.get(), y.get(), dy.get(), dz.get(), results[0],
+                                              with_bias ? results[1] : nullptr, with_input ? dx.get() : nullptr, rows,
+                                              inputs, units, activation});
+            if (with_input) std::copy_n(dx.get(), rows * inputs, results[2]);
+          });
+}
+
+void require(bool condition, const char* text) {
+  if (condition) return;
+  std::printf("%s\n", text);
+  std::exit(1);
+}
+
+// Numbers below the normal ones are 0, where they enter a sum and where they leave it. XLA's threads are set to that for all
+// that they compute; these instructions do it by themselves.
+void check_small_numbers(const TableBf16& table) {
+  uint16_t x[2] = {0x1C80, 0x0040}, dy[2] = {0x1C80, 0x7180};  // 2 ** -70, 2 ** -127; 2 ** -70, 2 ** 100
+  float kernel[4] = {}, found[4];
+  Threads alone(1);
+  table.dense_backward(alone, {x, kernel, dy, dy, nullptr, found, nullptr, nullptr, 1, 2, 2, Activation::linear});
+  require(found[0] == 0 && found[1] == 0x1p30f && found[2] == 0 && found[3] == 0, "a sum takes in what is below normal");
+}
+
+// AMX itself, or the code made for it where the machine has none, beside its emulation; and the check that the choice makes.
+void check_amx(int64_t rounds) {
+#ifdef CHAINRULE_AMX
+  require(has_amx() || refused_amx(), "AMX is permitted where there is none");
+  if (!kernels_bf16() || (has_amx() && refused_amx())) return;
+  if (!has_amx()) stand_in_for_amx();
+  for (int64_t round = 0; round < rounds; ++round) {
+    check_dense_bf16(amx::table_bf16, amx_emulated::table_bf16);
+    check_dense_bf16(amx_emulated::table_bf16, amx::table_bf16);
+  }
+  require(sums_are_right(amx::table_bf16), "what makes the choice finds AMX wrong");
+  for (bool forward : {true, false}) {
+    TableBf16 wrong = amx_emulated::table_bf16;
+    if (forward) wrong.dense_forward = [](Pool&, const DenseForwardBf16&) {};
+    else wrong.dense_backward = [](Pool&, const DenseBackwardBf16&) {};
+    require(!sums_are_right(wrong), "what makes the choice does not see wrong sums");
+  }
+#else
+  (void)rounds;
+#endif
 }
 
 }  // namespace
@@ -300,7 +354,12 @@ int main(int count, char** arguments) {
     for (int64_t round = 0; round < rounds; ++round)
       for (auto check : {check_dense, check_convolution, check_pooling, check_recurrence, check_normalisation,
                          check_optimizer}) check();
-  for (int64_t round = 0; round < rounds; ++round) check_dense_bf16();
-  std::printf("%lld rounds of every kernel in %d instruction sets, %s first: nothing found\n", (long long)rounds, sets,
-              chainrule_instruction_set(0));
+  int sets_bf16 = 0;
+  for (; chainrule_use_instruction_set_bf16(sets_bf16); ++sets_bf16) {
+    check_small_numbers(*kernels_bf16());
+    for (int64_t round = 0; round < rounds; ++round) check_dense_bf16(*kernels_bf16(), *kernels_bf16());
+  }
+  check_amx(rounds);
+  std::printf("%lld rounds of every kernel in %d instruction sets, %s first, and %d for bfloat16: nothing found\n",
+              (long long)rounds, sets, chainrule_instruction_set(0), sets_bf16);
 }

@@ -10,6 +10,19 @@ def instructions(request):
     present = registry.instruction_sets()
     if request.param not in present:
         pytest.skip(f"this machine runs {present or 'no kernels'}")
-    registry.use_instruction_set(request.param)
-    yield request.param
+    yield from _used(request.param, present)
+
+
+@pytest.fixture(params=["amx", "avx512bf16", "amx_emulated"])
+def instructions_in_bfloat16(request):
+    """The same of the kernels that compute in bfloat16, the emulation of AMX among them."""
+    present = registry.instruction_sets_in_bfloat16()
+    if request.param not in present:
+        pytest.skip(f"this machine runs {present or 'no kernels in bfloat16'}")
+    yield from _used(request.param, present)
+
+
+def _used(name, present):
+    registry.use_instruction_set(name)
+    yield name
     registry.use_instruction_set(present[0])

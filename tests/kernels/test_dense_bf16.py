@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from chainrule import kernels
+from chainrule.kernels import registry
 from chainrule.kernels.dense import ACTIVATIONS
 from chainrule.kernels.dense_bf16 import dense_backward, dense_forward
+from chainrule.layers import Dense
+from chainrule.models import Input, Sequential
 
-pytestmark = pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16, or no kernels")
+pytestmark = [
+    pytest.mark.skipif(not kernels.active_in_bfloat16(), reason="no instructions for bfloat16, or no kernels"),
+    pytest.mark.usefixtures("instructions_in_bfloat16")]
 
 # Rows, inputs, units: none, one, primes, whole tiles, one more and one less, odd depths, several blocks and chunks of
 # the sums, addresses 2 KiB apart.
@@ -73,6 +78,48 @@ def test_agrees_with_the_twin(shape, activation):
         near(one, other, 0.01)
 
 
+def test_the_order_of_sums_in_tiles(instructions_in_bfloat16):
+    if instructions_in_bfloat16 == "avx512bf16":
+        pytest.skip("its order is another")
+    draw = np.random.default_rng(0)
+    x, dy = (draw.normal(size=shape).astype(jnp.bfloat16) for shape in [(1033, 20), (1033, 40)])
+    found = dense_backward(x, jnp.zeros((20, 40)), dy, dy, activation="linear", with_bias=False, with_input=False)[1]
+    np.testing.assert_array_equal(found, sums_as_documented(x.astype("float64").T, dy.astype("float64")))
+
+
+def sums_as_documented(a, b):
+    """a @ b as a chain of Intel's TDPBF16PS, 32 products to each: the even ones and the odd ones in sums of their own,
+    each added in one rounding, then both to what was there."""
+    rounded = lambda array: array.astype("float32").astype("float64")
+    sums = np.zeros((len(a), b.shape[1]))
+    for begin in range(0, len(b), 32):
+        halves = [np.zeros_like(sums), np.zeros_like(sums)]
+        for p in range(begin, min(begin + 32, len(b))):
+            halves[p % 2] = rounded(halves[p % 2] + a[:, p, None] * b[p])
+        sums = rounded(sums + rounded(halves[0] + halves[1]))
+    return sums
+
+
+def test_layers_of_a_network():
+    def loss(model, weights, x):
+        return ((model.apply(weights, {}, x)[0] - 1) ** 2).mean()
+
+    half, single = (Sequential([Input((45,)), Dense(130, activation="tanh"), Dense(3)], dtype=dtype)
+                    for dtype in ("mixed_bfloat16", "float32"))
+    weights, _ = single.variables()
+    gradients = lambda model: jax.value_and_grad(functools.partial(loss, model), argnums=(0, 1))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(70, 45)), jnp.float32)
+    assert str(jax.make_jaxpr(gradients(half))(weights, x)).count("chainrule_dense_backward_bf16[") == 2
+    found = jax.jit(gradients(half))(weights, x)
+    for expected in (by_twin(gradients(half), weights, x), gradients(single)(weights, x)):
+        jax.tree.map(functools.partial(near, tolerance=0.02), found, expected)
+
+
+def test_the_emulation_is_never_chosen_by_itself():
+    assert registry.instruction_sets_in_bfloat16()[1:][-1] == "amx_emulated"
+    assert kernels.report().bfloat16 in ("amx", "avx512bf16")
+
+
 def test_what_is_not_a_number_stays():
     x = jnp.array([[np.nan, 1.0, 1.0], [np.inf, 1.0, 1.0], [-np.inf, 1.0, 1.0], [0.0, -0.0, 1e-30]], jnp.bfloat16)
     for activation in ACTIVATIONS:
@@ -82,6 +129,10 @@ def test_what_is_not_a_number_stays():
     # What lies behind an odd number of inputs is not read: it would be NaN here.
     x = jnp.array([[1.0, 2.0, 3.0], [np.nan, 0.0, 0.0]], jnp.bfloat16)
     assert dense_forward(x, jnp.ones((3, 1)), activation="linear")[0][0, 0] == 6
+    # Nor does what one block of the sums left behind enter the next, shorter one: it would be 0 * inf.
+    kernel = jnp.ones((530, 20)).at[20].set(np.inf)
+    assert np.isposinf(np.asarray(dense_forward(jnp.ones((1, 530), jnp.bfloat16), kernel, activation="linear")[0],
+                                  "float32")).all()
 
 
 def test_members_of_a_population():

@@ -3,7 +3,7 @@
 A training has a place, a folder with
 
 - `run/`: the run itself,
-- `table.csv`: the figures, as a user's own callback writes them,
+- `table.csv`: the figures, as a user's own callback writes them, and `log.csv`, as `CSVLogger` does,
 - `begun.txt`: a line for each process that began to train, with the epoch and the step that it began at,
 - `ended.json`: what came out, once a process came to the end,
 - `errors.txt`: what the processes wrote to their standard error.
@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from chainrule import Input, Run, Sequential, cache_compilations
-from chainrule.callbacks import Callback, EarlyStopping
+from chainrule.callbacks import Callback, CSVLogger, EarlyStopping, ExponentialMovingAverage, ReduceLROnPlateau
 from chainrule.data import Source
 from chainrule.layers import BatchNormalization, Dense, Dropout
 from chainrule.optimizers import SGD, Adam
@@ -117,10 +117,14 @@ def train(place: str, case: str, epochs: int, checkpoint_seconds: float, cache: 
     model = Sequential([Input((6,)), Dense(8, activation="relu"), BatchNormalization(), Dropout(0.3),
                         Dense(1, activation="sigmoid")])
     model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
-    callbacks = [EarlyStopping("loss", patience=epochs, restore_best_weights=True), Begun(folder / "begun.txt")]
+    callbacks = [Begun(folder / "begun.txt")]
     if case != "schedule":
         callbacks += [Dwindle(), EveryStep()]
-    callbacks.append(Table(folder / "table.csv"))
+    if case == "stream":
+        callbacks += [ReduceLROnPlateau("loss", patience=2), ExponentialMovingAverage(0.9, every_steps=5)]
+    else:
+        callbacks.append(EarlyStopping("loss", patience=epochs, restore_best_weights=True))
+    callbacks += [Table(folder / "table.csv"), CSVLogger(folder / "log.csv")]
     data = {"x": Rows(x, y)} if case == "stream" else {"x": x, "y": y, "validation_split": 0.2}
     if before is not None:
         before()
@@ -141,7 +145,8 @@ def outcome(place: Path) -> dict[str, object]:
     ended = json.loads((place / "ended.json").read_text())
     return ended | members | {
         "model.chain": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
-        "table.csv": (place / "table.csv").read_text(), "figures by epoch": run.history, "figures by step": run.steps}
+        **{name: (place / name).read_text() for name in ("table.csv", "log.csv")},
+        "figures by epoch": run.history, "figures by step": run.steps}
 
 
 def begun_at(place: Path) -> list[tuple[int, int]]:

@@ -56,7 +56,8 @@ class Harness:
             began = time.monotonic()
             process.join(PATIENCE)
             if process.exitcode != 0:
-                raise SystemExit(f"The training {case!r} does not come to its end when left alone.")
+                raise SystemExit(f"The training {case!r} does not come to its end when left alone:\n"
+                                 f"{(place / 'errors.txt').read_text()}")
             self.spans[case] = time.monotonic() - began
             self.expected[case] = job.outcome(place)
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test parity bench reference lint clean
+.PHONY: demo test parity bench crash faults fuzz reference lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMPS)/all ## install and train on a bundled data set
@@ -20,6 +20,15 @@ parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras; the be
 
 bench: $(STAMPS)/peers ## speed beside PyTorch, Keras, scikit-learn, Flax and hand-written JAX; BENCH=--quick for a look
 	@$(BIN)/python benchmarks/run.py $(BENCH)
+
+crash: $(STAMPS)/dev ## 1,000 processes killed at random moments; CRASH="--kills 40" for a look
+	@$(BIN)/python -m tests.crash.kills --kills 1000 $(CRASH)
+
+faults: $(STAMPS)/dev ## a fault at every call that changes a file of a run; FAULTS="--sample 40" for a look
+	@$(BIN)/python -m tests.crash.faults $(FAULTS)
+
+fuzz: $(STAMPS)/dev ## 100,000 files changed at random, given to every reader
+	@$(BIN)/python -m tests.saving.fuzz $(FUZZ)
 
 reference: $(STAMPS)/dev ## write docs/reference.md from the docstrings
 	@$(BIN)/python docs/make_reference.py

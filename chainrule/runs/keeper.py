@@ -77,11 +77,20 @@ class Keeper:
     def __exit__(self, kind, error, _) -> None:
         self._writer.shutdown(wait=True)
         interrupted = kind is not None and not issubclass(kind, Exception)
-        self.metrics.end_session("finished" if kind is None else "interrupted" if interrupted else "failed")
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self.metrics.flush()
+        self._end_session("finished" if kind is None else "interrupted" if interrupted else "failed")
         self.metrics.close()
         self._lock.release()
+
+    def _end_session(self, outcome: str) -> None:
+        self.metrics.end_session(outcome)
+        try:
+            try:
+                self.metrics.flush()
+            except (sqlite3.Error, OSError):
+                self.metrics.flush()  # there is no later time at which it could be tried again
+        except (sqlite3.Error, OSError) as error:
+            warnings.warn(f"That the run is {outcome} could not be written to {self.metrics.path}: {error}. It will be "
+                          f"taken for one that was killed.", UserWarning, stacklevel=5)
 
     # During the fit.
 
@@ -95,10 +104,15 @@ class Keeper:
         Args:
             fit: the `Fit`, whose callbacks have been told that training begins.
             state: its `RunState` at the beginning.
+
+        Raises:
+            FileFormatError: the checkpoint says that it belongs to this run, and holds something else.
         """
         checkpoint = self.checkpoint
         if checkpoint is None:
             return state
+        with archive.naming(self.run.checkpoints[0][1], "a checkpoint of this run"):
+            _check_fits(checkpoint, fit.model.optimizer, state, self._memories)
         model, history = fit.model, fit.model.history
         for name, value in checkpoint.hyperparameters.items():
             if getattr(model.optimizer, name) != value:
@@ -159,7 +173,8 @@ class Keeper:
 
     def _write(self, frozen: Frozen) -> None:
         began = time.monotonic()
-        self._folder.mkdir(exist_ok=True)
+        with _making(self._folder):
+            self._folder.mkdir(exist_ok=True)
         frozen.write(self._folder)
         for _, path in self.run.checkpoints[self.run.keep :]:
             path.unlink(missing_ok=True)
@@ -199,6 +214,18 @@ class Keeper:
                     path.unlink()
 
 
+def _check_fits(checkpoint: Checkpoint, optimizer, state, memories: list[Memory]) -> None:
+    wanted = {name: value for name, value in state._asdict().items() if name != "order"}
+    kinds = [jax.tree.map(lambda leaf: (str(leaf.dtype), tuple(leaf.shape)), tree) if tree.keys() == wanted.keys()
+             else None for tree in (checkpoint.run, wanted)]
+    if kinds[0] != kinds[1]:
+        raise FileFormatError("its arrays are not those of this network and its optimiser")
+    if set(checkpoint.hyperparameters) != set(optimizer.hyperparameters()):
+        raise FileFormatError("its hyperparameters are not those of this optimiser")
+    if [name for name, _ in checkpoint.callbacks] != [memory.name for memory in memories]:
+        raise FileFormatError("its callbacks are not those of this fit")
+
+
 def _described(run: Run) -> str:
     newest = run.checkpoints
     return f"{run.status}, saved at {newest[0][0]}" if newest else f"{run.status}, without a checkpoint"
@@ -208,14 +235,21 @@ def _make_folder(run: Run) -> None:
     folder = run.folder
     if folder.exists() and not folder.is_dir():
         raise FileAccessError(f"{folder} is a file. A run is kept in a folder: give another name.")
-    try:
+    with _making(folder):
         if folder.is_dir() and not run.exists and any(not _is_own(path) for path in folder.iterdir()):
             raise FileAccessError(f"{folder} holds other files, and no run. Give a folder of its own: "
                                   f"{folder / 'first'}.")
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _making(folder: Path):
+    """The one place that words why a folder cannot be made."""
+    try:
+        yield
+    except FileAccessError:
+        raise
     except OSError as error:
-        if isinstance(error, FileAccessError):
-            raise
         raise FileAccessError(f"{folder} cannot be made: {error.strerror or error}.") from error
 
 

@@ -30,19 +30,26 @@ class Lock:
         """Hold the lock.
 
         Raises:
-            FileAccessError: another process, or another fit of this one, holds it.
+            FileAccessError: another process, or another fit of this one, holds it, or its file cannot be written.
         """
-        self._file = open(self.path, "a+b")  # open as long as it is held
+        try:
+            self._file = open(self.path, "a+b", buffering=0)  # open as long as it is held
+            self._wait()
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            self.release()
+            if isinstance(error, FileAccessError):
+                raise
+            raise FileAccessError(f"{self.path} cannot be written: {error.strerror or error}.") from error
+
+    def _wait(self) -> None:
         ends = time.monotonic() + _PATIENCE_SECONDS
         while not _locked(self._file, exclusive=True):
             if time.monotonic() > ends:
-                self._file.close()
                 raise FileAccessError(f"{self.path.parent} is being trained in by {self.holder()}. Wait for its end, "
                                       f"stop it, or give this run another folder.")
             time.sleep(0.02)
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        self._file.flush()
 
     def release(self) -> None:
         """Let go."""

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import secrets
+import stat
 import struct
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from chainrule.errors import FileAccessError, FileFormatError
 # A member may be this large, or as large as the ratio allows: plain text packs well, but not without end.
 _FREE_SIZE = 4 << 20
 _LARGEST_RATIO = 100
+_LONGEST_DIRECTORY = 1 << 16
 _DAMAGED = ".damaged"
 
 
@@ -26,23 +28,33 @@ def naming(path, what: str):
         raise FileFormatError(f"{path} cannot be read as {what}: {error}.") from error
 
 
-def read_members(path, limits: Mapping[str, int | None]) -> dict[str, bytes]:
+def read_members(path, limits: Mapping[str, int | None], packed: bool = True) -> dict[str, bytes]:
     """The members of an archive, all of them and no others, with every size checked before it is read.
 
     Args:
         path: the archive.
         limits: the names of the members, and how many bytes each may have (`None` for what the file holds).
+        packed: whether members may be packed.
 
     Raises:
         FileFormatError: it is not such an archive.
+        OSError: it cannot be opened.
     """
-    size = os.path.getsize(path)
+    allowed = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if packed else (zipfile.ZIP_STORED,)
+    with open(path, "rb") as file:  # a file that may not be read is not damaged
+        return _members(file, limits, allowed)
+
+
+def _members(file: BinaryIO, limits: Mapping[str, int | None], allowed: tuple[int, ...]) -> dict[str, bytes]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        size = os.fstat(file.fileno()).st_size
+        _check_directory(file, size)
+        with zipfile.ZipFile(file) as archive:
             found = archive.infolist()
             _check_names([info.filename for info in found], list(limits))
             for info in found:
-                _check_member(info, size, limits[info.filename])
+                _check_member(info, size, limits[info.filename], allowed)
+            _check_places(found, size)
             return {info.filename: _read(archive, info) for info in found}
     except FileFormatError:
         raise
@@ -53,6 +65,26 @@ def read_members(path, limits: Mapping[str, int | None]) -> dict[str, bytes]:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_directory(file: BinaryIO, size: int) -> None:
+    """Hold the directory of an archive against its limit, before `ZipFile` makes an object of each of its lines."""
+    file.seek(max(size - 98, 0))
+    tail = file.read()
+    if tail[-22:-18] != b"PK\x05\x06":
+        raise zipfile.BadZipFile("File is not a zip file")
+    length = int.from_bytes(tail[-10:-6], "little")
+    if tail[-42:-38] == b"PK\x06\x07":  # a large archive, which has the size in an end record of its own
+        length = int.from_bytes(tail[-58:-50], "little")
+    if length > _LONGEST_DIRECTORY:
+        raise FileFormatError(f"its directory has {length:,} bytes; at most {_LONGEST_DIRECTORY:,} are allowed")
+
+
+def _check_places(found: list[zipfile.ZipInfo], size: int) -> None:
+    if min(info.header_offset for info in found) > 0:
+        raise FileFormatError("it has other bytes before its first member")
+    if sum(info.compress_size for info in found) > size:
+        raise FileFormatError("its members share bytes")
 
 
 def _check_names(found: list[str], wanted: list[str]) -> None:
@@ -66,10 +98,12 @@ def _check_names(found: list[str], wanted: list[str]) -> None:
             raise FileFormatError(f"it has no member {name!r}")
 
 
-def _check_member(info: zipfile.ZipInfo, archive_size: int, limit: int | None) -> None:
+def _check_member(info: zipfile.ZipInfo, archive_size: int, limit: int | None, allowed: tuple[int, ...]) -> None:
     name, declared, packed = info.filename, info.file_size, info.compress_size
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-        raise FileFormatError(f"its member {name!r} is encrypted or packed in an unknown way")
+    if info.compress_type not in allowed or info.flag_bits & 1:
+        raise FileFormatError(f"its member {name!r} is encrypted, or packed in a way that is not used here")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise FileFormatError(f"its member {name!r} is a link")
     if limit is not None and declared > limit:
         raise FileFormatError(f"its member {name!r} has {declared:,} bytes; at most {limit:,} are allowed")
     if packed > archive_size or (info.compress_type == zipfile.ZIP_STORED and declared != packed):
@@ -88,13 +122,14 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return data
 
 
-def write_members(path, members: Mapping[str, bytes], overwrite: bool = True) -> None:
+def write_members(path, members: Mapping[str, bytes], overwrite: bool = True, packed: bool = True) -> None:
     """Write an archive; the same members give the same bytes.
 
     Args:
         path: the archive.
-        members: contents by name; names that end in `.json` are packed, others stored as they are.
+        members: contents by name.
         overwrite: whether a file that is there may be replaced.
+        packed: whether members whose names end in `.json` are packed; all others are stored as they are.
     """
 
     def write(file: BinaryIO) -> None:
@@ -102,9 +137,15 @@ def write_members(path, members: Mapping[str, bytes], overwrite: bool = True) ->
             for name, data in members.items():
                 info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                 info.create_system, info.external_attr = 3, 0o644 << 16  # the same on every system
-                archive.writestr(info, data, zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED)
+                packs = packed and name.endswith(".json") and not _would_be_refused(data)
+                archive.writestr(info, data, zipfile.ZIP_DEFLATED if packs else zipfile.ZIP_STORED)
 
     write_atomically(path, write, overwrite)
+
+
+def _would_be_refused(data: bytes) -> bool:
+    """Whether data pack so well that `read_members` would take them for a bomb."""
+    return len(data) > _FREE_SIZE and len(data) > _LARGEST_RATIO * len(zlib.compress(data))
 
 
 def write_atomically(path, write: Callable[[BinaryIO], None], overwrite: bool = True) -> None:

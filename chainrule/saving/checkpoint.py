@@ -7,7 +7,8 @@ A checkpoint is a zip archive of three members:
 - `arrays.safetensors`: those arrays: weights, state, optimiser, metric sums, best weights.
 - `sha256`: the digest of the other two.
 
-It is written beside its place and moved there when it is whole. Nothing in it is executed.
+Nothing in the archive is packed, so that nothing in it is larger than it looks. It is written beside its place and
+moved there when it is whole. Nothing in it is executed.
 """
 import hashlib
 import json
@@ -19,13 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.errors import FileFormatError
+from chainrule.errors import FileFormatError, SettingError
 from chainrule.saving import archive, plain, tensors
-from chainrule.saving.strict import parse_json
+from chainrule.saving.strict import find_excess, find_problem, parse_json
 
 FORMAT_VERSION = 1
 SUFFIX = ".checkpoint"
-_LONGEST_DESCRIPTION = 64 << 20  # a history of a million epochs fits in
+_LONGEST_DESCRIPTION = 256 << 20  # a history of a million epochs fits in
 _LIMITS = (("checkpoint.json", _LONGEST_DESCRIPTION), ("arrays.safetensors", None), ("sha256", 64))
 _NAME = re.compile(r"epoch-(\d+)-step-(\d+)" + re.escape(SUFFIX))
 _ENTRIES = {"run": dict, "facts": dict, "hyperparameters": dict, "callbacks": list, "history": dict, "stopped": bool}
@@ -90,13 +91,20 @@ class Frozen(NamedTuple):
 
         Raises:
             FileAccessError: it cannot be written there.
+            SettingError: it could not be read back: it is too large, or too deep.
         """
         head = {"format": "chainrule checkpoint", "version": FORMAT_VERSION, "chainrule": version("chainrule")}
         text = json.dumps(head | self.description, allow_nan=False).encode()
+        problem = find_problem(self.description) or find_excess(text)
+        if len(text) > _LONGEST_DESCRIPTION:
+            problem = f"has {len(text):,} bytes; at most {_LONGEST_DESCRIPTION:,} are allowed"
+        if problem is not None:
+            raise SettingError(f"The run cannot be kept in a checkpoint: what its callbacks remember {problem}.")
         packed = tensors.pack({name: np.asarray(array) for name, array in self.arrays.items()})
         path = folder / f"epoch-{self.place.epoch:06d}-step-{self.place.step:08d}{SUFFIX}"
         members = (text, packed, _digest(text, packed))
-        archive.write_members(path, {name: data for (name, _), data in zip(_LIMITS, members, strict=True)})
+        archive.write_members(path, {name: data for (name, _), data in zip(_LIMITS, members, strict=True)},
+                              packed=False)
         return path
 
 
@@ -107,7 +115,7 @@ def read_checkpoint(path) -> Checkpoint:
         FileFormatError: the file is damaged, or is no checkpoint.
     """
     with archive.naming(path, "a checkpoint"):
-        members = archive.read_members(path, dict(_LIMITS))
+        members = archive.read_members(path, dict(_LIMITS), packed=False)
         text, packed, digest = (members[name] for name, _ in _LIMITS)
         if _digest(text, packed) != digest:
             raise FileFormatError("its contents do not have the SHA-256 digest that it names")
@@ -123,10 +131,22 @@ def read_checkpoint(path) -> Checkpoint:
             if not isinstance(found[name], kind):
                 raise FileFormatError(f"checkpoint.json has no entry {name!r}, or one of another kind")
         checkpoint = Checkpoint(**found)
-        if not {"epoch", "step"} <= set(checkpoint.run) or not all(
-                isinstance(entry, tuple) and len(entry) == 2 for entry in checkpoint.callbacks):
+        if not _describes_run(checkpoint):
             raise FileFormatError("checkpoint.json does not describe a run")
     return checkpoint
+
+
+def _describes_run(checkpoint: Checkpoint) -> bool:
+    """Whether the entries are of the kinds that `Keeper` writes; whether they fit a model is seen later."""
+    places = [checkpoint.run.get(name) for name in ("epoch", "step")]
+    history = checkpoint.history
+    return (all(getattr(place, "shape", None) == () and np.issubdtype(place.dtype, np.integer) and place >= 0
+                for place in places)
+            and all(type(entry) is tuple and [type(part) for part in entry[:1]] == [str] and len(entry) == 2
+                    for entry in checkpoint.callbacks)
+            and all(isinstance(number, (int, float, np.number)) for number in checkpoint.hyperparameters.values())
+            and set(history) == {"epoch", "history", "last"} and type(history["epoch"]) is list
+            and type(history["history"]) is dict and type(history["last"]) is dict)
 
 
 def checkpoints_in(folder: Path) -> list[tuple[Place, Path]]:

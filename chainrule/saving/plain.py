@@ -14,10 +14,11 @@ import numpy as np
 
 from chainrule.devices import to_device
 from chainrule.errors import FileFormatError, SettingError
-from chainrule.saving.tensors import is_storable
+from chainrule.saving.tensors import DTYPES, is_storable
 
 _GENERATORS = MappingProxyType({name: getattr(np.random, name)
                                 for name in ("PCG64", "PCG64DXSM", "Philox", "SFC64", "MT19937")})
+_SCALARS = MappingProxyType({dtype.name: dtype for dtype in DTYPES.values()})
 _LISTS = MappingProxyType({"tuple": tuple, "set": set, "frozenset": frozenset})
 
 
@@ -33,7 +34,7 @@ class Arrays:
         if id(array) not in self._met:
             name = str(len(self.named))
             self._met[id(array)] = array, name
-            self.named[name] = np.array(array) if isinstance(array, (np.ndarray, np.generic)) else array
+            self.named[name] = np.array(array) if isinstance(array, np.ndarray) else array
         return self._met[id(array)][1]
 
 
@@ -79,9 +80,10 @@ def write(value, arrays: Arrays):
         return {"deque": [write(item, arrays) for item in value], "maxlen": value.maxlen}
     if kind is bytes:
         return {"bytes": value.hex()}
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and is_storable(value.dtype):
-        mark = "scalar" if isinstance(value, np.generic) else "array" if isinstance(value, np.ndarray) else "device"
-        return {mark: arrays.add(value)}
+    if isinstance(value, np.generic) and is_storable(value.dtype):  # not as arrays, of which a file has not so many
+        return {"scalar": [value.dtype.name, value.tobytes().hex()]}
+    if isinstance(value, (np.ndarray, jax.Array)) and is_storable(value.dtype):
+        return {"array" if isinstance(value, np.ndarray) else "device": arrays.add(value)}
     if kind is np.random.Generator and type(value.bit_generator).__name__ in _GENERATORS:
         return {"generator": write(_plain_state(value.bit_generator.state), arrays)}
     raise SettingError(f"{_shortened(value)} is not data that a file can hold.")
@@ -122,14 +124,16 @@ def read(data, arrays: Mapping[str, np.ndarray]):
             return float(value)
         if mark == "bytes":
             return bytes.fromhex(value)
-        if mark in ("array", "scalar", "device"):
+        if mark == "scalar":
+            return _scalar(*_checked(value, list))
+        if mark in ("array", "device"):
             array = arrays[_checked(value, str)]
-            return array[()] if mark == "scalar" else np.array(array) if mark == "array" else to_device(array)
+            return np.array(array) if mark == "array" else to_device(array)
         if mark == "generator":
             return _generator(read(value, arrays))
     except FileFormatError:
         raise
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except Exception as error:  # damaged data can make what they are made into raise anything
         raise FileFormatError(f"its entry {mark!r} cannot be read ({type(error).__name__}: {error})") from error
     raise FileFormatError(f"it holds an entry of the unknown kind {mark!r}")
 
@@ -160,6 +164,14 @@ def same(one, two) -> bool:
     return (json.dumps(write(one, first)) == json.dumps(write(two, second))
             and all(np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f") and a.dtype == b.dtype
                     for a, b in zip(first.named.values(), second.named.values(), strict=True)))
+
+
+def _scalar(dtype: str, text: str) -> np.generic:
+    """A NumPy number from the name of its type and its bytes."""
+    if dtype not in _SCALARS:
+        raise FileFormatError(f"it holds a number of the unknown type {dtype!r}")
+    number, = np.frombuffer(bytes.fromhex(text), _SCALARS[dtype])
+    return number
 
 
 def _plain_state(state):

@@ -6,6 +6,9 @@ from typing import Any
 from chainrule.errors import FileFormatError
 
 MAXIMAL_DEPTH = 100
+# Lists and objects, which take far more memory than text: so many, and one more for each so many bytes.
+_FREE_CONTAINERS = 20_000
+_BYTES_A_CONTAINER = 12
 
 
 def parse_json(data: bytes, what: str) -> Any:
@@ -16,7 +19,8 @@ def parse_json(data: bytes, what: str) -> Any:
         what: its name for messages.
 
     Raises:
-        FileFormatError: it is not valid, repeats a key, nests too deeply, or holds numbers that are not finite.
+        FileFormatError: it is not valid, repeats a key, nests too deeply, holds numbers that are not finite, or more
+            lists and objects than memory should be spent on.
 
     Example:
         >>> parse_json(b'{"units": 3}', "model.json")
@@ -37,6 +41,8 @@ def parse_json(data: bytes, what: str) -> Any:
             raise FileFormatError(f"{what} holds the number {text}, which is not finite")
         return number
 
+    if (excess := find_excess(data)) is not None:
+        raise FileFormatError(f"{what} {excess}")
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=only_once, parse_constant=finite, parse_float=finite)
     except RecursionError:
@@ -48,6 +54,14 @@ def parse_json(data: bytes, what: str) -> Any:
     if (problem := find_problem(value)) is not None:
         raise FileFormatError(f"{what} {problem}")
     return value
+
+
+def find_excess(data: bytes) -> str | None:
+    """What keeps JSON text from being read at all: it would fill the memory with lists and objects."""
+    most = _FREE_CONTAINERS + len(data) // _BYTES_A_CONTAINER
+    if data.count(b"[") + data.count(b"{") > most:
+        return f"has more than {most:,} lists and objects in {len(data):,} bytes"
+    return None
 
 
 def find_problem(value) -> str | None:

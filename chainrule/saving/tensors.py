@@ -12,10 +12,10 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save
 
-from chainrule.errors import FileFormatError
+from chainrule.errors import FileFormatError, SettingError
 from chainrule.saving.strict import parse_json
 
-_DTYPES = MappingProxyType({
+DTYPES = MappingProxyType({
     "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
     "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
     "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
@@ -23,6 +23,7 @@ _DTYPES = MappingProxyType({
 _LONGEST_HEADER = 16 << 20
 _MOST_TENSORS = 10_000
 _HIGHEST_RANK = 32
+_MOST_NUMBERS = _MOST_TENSORS * (_HIGHEST_RANK + 4)  # of all shapes and places together
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,23 @@ def is_storable(dtype) -> bool:
         >>> is_storable("float32"), is_storable("complex64")
         (True, False)
     """
-    return np.dtype(dtype) in _DTYPES.values()
+    return np.dtype(dtype) in DTYPES.values()
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> bytes:
     """Named arrays as bytes; the same arrays give the same bytes.
 
+    Raises:
+        SettingError: there are more of them than `read_header` takes.
+
     Example:
         >>> unpack(pack({"bias": np.zeros(2, "float32")}))["bias"].tolist()
         [0.0, 0.0]
     """
+    if len(tensors) > _MOST_TENSORS:
+        raise SettingError(f"A file holds at most {_MOST_TENSORS:,} arrays; these are {len(tensors):,}.")
+    if braces := next((name for name in tensors if "{" in name), None):  # they are counted where a file is read
+        raise SettingError(f"The name {braces!r} of an array cannot be kept in a file: leave out the brace.")
     return save({name: np.asarray(array, order="C") for name, array in tensors.items()})
 
 
@@ -81,6 +89,9 @@ def read_header(data: bytes, what: str) -> dict[str, TensorSpec]:
         raise FileFormatError(f"{what} is cut off: its header does not fit into {len(data):,} bytes")
     if length > _LONGEST_HEADER:
         raise FileFormatError(f"{what} has a header of {length:,} bytes; at most {_LONGEST_HEADER:,} are allowed")
+    braces, commas = (data.count(sign, 8, 8 + length) for sign in (b"{", b","))
+    if braces > _MOST_TENSORS + 2 or commas > _MOST_NUMBERS:  # before memory is spent on them
+        raise FileFormatError(f"the header of {what} has more entries than {_MOST_TENSORS:,} arrays can have")
     header = parse_json(data[8 : 8 + length], f"the header of {what}")
     if not isinstance(header, dict):
         raise FileFormatError(f"the header of {what} is not an object")
@@ -103,16 +114,16 @@ def _spec(name: str, entry, base: int, what: str) -> TensorSpec:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise FileFormatError(f"{label} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise FileFormatError(f"{label} has the type {dtype!r}, which is not one of {', '.join(_DTYPES)}")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise FileFormatError(f"{label} has the type {dtype!r}, which is not one of {', '.join(DTYPES)}")
     if not _are_sizes(shape) or len(shape) > _HIGHEST_RANK or math.prod(size or 1 for size in shape) >= 2**63:
         raise FileFormatError(f"{label} has no valid shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise FileFormatError(f"{label} has no valid place")
     start, stop = offsets
-    if math.prod(shape) * _DTYPES[dtype].itemsize != stop - start:  # Python's integers: nothing overflows
+    if math.prod(shape) * DTYPES[dtype].itemsize != stop - start:  # Python's integers: nothing overflows
         raise FileFormatError(f"{label} does not have the bytes that its shape asks for")
-    return TensorSpec(_DTYPES[dtype], tuple(shape), base + start, base + stop)
+    return TensorSpec(DTYPES[dtype], tuple(shape), base + start, base + stop)
 
 
 def _are_sizes(value) -> bool:

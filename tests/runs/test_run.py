@@ -157,10 +157,10 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(tmp_path,
 
     write, faults = archive.write_members, [True]
 
-    def full(path, members, overwrite=True):
+    def full(path, *rest, **options):
         if faults and str(path).endswith(".checkpoint"):
             raise FileAccessError(f"{path} cannot be written: No space left on device.")
-        write(path, members, overwrite)
+        write(path, *rest, **options)
 
     monkeypatch.setattr(archive, "write_members", full)
     stop = LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 1 and faults.clear())
@@ -174,10 +174,10 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
     write, released, waited = archive.write_members, threading.Event(), []
 
-    def slow(path, members, overwrite=True):
+    def slow(path, *rest, **options):
         if str(path).endswith(".checkpoint") and not waited:
             waited.append(released.wait(timeout=60))
-        write(path, members, overwrite)
+        write(path, *rest, **options)
 
     monkeypatch.setattr(archive, "write_members", slow)
     release = LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 9 and released.set())
@@ -192,9 +192,9 @@ def test_a_checkpoint_holds_what_was_there_when_it_was_taken(tmp_path, monkeypat
 
     write, released = archive.write_members, threading.Event()
 
-    def slow(path, members, overwrite=True):
+    def slow(path, *rest, **options):
         released.wait(timeout=60)
-        write(path, members, overwrite)
+        write(path, *rest, **options)
 
     class Changes(Callback):
         def __init__(self):

@@ -438,7 +438,7 @@ def test_sizes_are_checked_before_anything_is_unpacked(tmp_path, members):
 
 def test_packing_that_is_not_used(tmp_path, members):
     path = write_zip(tmp_path / "model.chain", members, zipfile.ZIP_LZMA)
-    assert refusal(path) == "its member 'model.json' is encrypted or packed in an unknown way"
+    assert refusal(path) == "its member 'model.json' is encrypted, or packed in a way that is not used here"
 
 
 @pytest.mark.parametrize(("text", "reason"), [
@@ -449,7 +449,7 @@ def test_packing_that_is_not_used(tmp_path, members):
     (b'{"a": NaN}', "model.json holds the number NaN, which is not finite"),
     (b'{"a": 1e999}', "model.json holds the number 1e999, which is not finite"),
     (b"[" * 101 + b"]" * 101, "model.json nests more than 100 levels"),
-    (b"[" * 100_000 + b"]" * 100_000, "model.json nests more than 100 levels"),
+    (b"[" * 20_000 + b"]" * 20_000, "model.json nests more than 100 levels"),
     (b'{"a": "\\ud800"}', "model.json holds text that is not valid Unicode"),
     (b"[]", "model.json does not say that it describes a chainrule model"),
     (b'{"format": "chainrule model", "version": true}',

@@ -32,6 +32,8 @@ class CSVLogger(LogFile):
         0,0.5,0.75
     """
 
+    memory = ("position", "columns")
+
     def __init__(self, filename, separator: str = ",", append: bool = False):
         super().__init__(filename, append)
         if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':

@@ -33,6 +33,8 @@ class JSONLinesLogger(LogFile):
         ('epoch', 0, 0.5)
     """
 
+    memory = ("position", "epoch")
+
     def __init__(self, filename, append: bool = False, every_steps: int | None = None):
         super().__init__(filename, append)
         self.every_steps, self.epoch = every_steps, 0

@@ -1,4 +1,5 @@
 """What callbacks that write a file as training goes have in common."""
+import contextlib
 import os
 from pathlib import Path
 
@@ -44,10 +45,12 @@ class LogFile(Callback):
         append: whether to write behind what the file holds already; else it is replaced.
 
     Attributes:
+        memory: the names of the attributes that a checkpoint keeps.
         position: how many bytes the file has after the last record; `None` before the first of a fit.
     """
 
     passive = True
+    memory: tuple[str, ...] = ("position",)
 
     def __init__(self, filename, append: bool = False):
         if not isinstance(append, bool):
@@ -57,6 +60,13 @@ class LogFile(Callback):
 
     def on_train_begin(self, logs=None):
         self.position = None
+
+    def get_state(self) -> dict:
+        """What is remembered; what was written is on the disk before, so that no checkpoint is ahead of its file."""
+        if self.position:
+            with contextlib.suppress(OSError), open(self.filename, "rb") as file:
+                os.fsync(file.fileno())
+        return {name: vars(self)[name] for name in self.memory}
 
     def begin(self) -> bytes:
         """What a new file, or the part of a file that belongs to this fit, begins with."""

@@ -1,9 +1,11 @@
 """A run that was interrupted and resumed ends with the same bytes as one that was left alone."""
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from chainrule import Input, Run, Sequential
-from chainrule.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateScheduler
+from chainrule.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler
 from chainrule.data import Source
 from chainrule.layers import GRU, BatchNormalization, Dense, Dropout, GaussianNoise
 from chainrule.optimizers import SGD, Adam, RMSprop
@@ -99,14 +101,14 @@ CASES = {
 
 
 def train(case, folder, stop=None, resume=False, epochs=5):
-    """The model and the history of a fit that is stopped after some steps, or not."""
+    """The model and the history of a fit that is stopped after some steps, or not; its table is `<folder>.csv`."""
     make, options, callbacks = CASES[case]
     model = make()
     x = X[..., None] if case == "recurrent" else X
     try:
         history = model.fit(x, Y, epochs=epochs, batch_size=SIZE, verbose=0, seed=3, resume=resume,
                             run=Run(folder, checkpoint_seconds=0, log_steps=4),
-                            callbacks=[*callbacks(), StopAfter(stop)], **options)
+                            callbacks=[*callbacks(), CSVLogger(f"{folder}.csv"), StopAfter(stop)], **options)
     except Stop:
         return model, None
     return model, history
@@ -132,6 +134,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(case, tmp_path):
         alone, other = Run(tmp_path / "alone"), Run(folder)
         assert other.history == alone.history and other.steps == alone.steps
         assert (tmp_path / "alone" / "model.chain").read_bytes() == (folder / "model.chain").read_bytes()
+        assert (tmp_path / "alone.csv").read_bytes() == Path(f"{folder}.csv").read_bytes()
 
 
 def test_a_stream_is_resumed_in_the_middle_of_an_epoch(tmp_path, monkeypatch):

@@ -124,7 +124,16 @@ def read_rows(path: Path, query: str, values: Iterable = ()) -> list[tuple]:
     """
     if not Path(path).is_file():
         return []
-    connection = sqlite3.connect(f"file:{Path(path).resolve().as_posix()}?mode=ro", uri=True, timeout=5)
+    try:
+        return _found(path, "ro", query, values)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        return _found(path, "rw", query, values)  # a process was killed before there was a WAL: SQLite undoes its work
+
+
+def _found(path: Path, mode: str, query: str, values: Iterable) -> list[tuple]:
+    connection = sqlite3.connect(f"file:{Path(path).resolve().as_posix()}?mode={mode}", uri=True, timeout=5)
     try:
         return connection.execute(query, tuple(values)).fetchall()
     except sqlite3.OperationalError as error:

@@ -121,7 +121,7 @@ int close(int descriptor) {
   const char *path = name_of(descriptor);                     \
   if (!path) return whole;                                    \
   enum action action = meet(#call, path, 1);                  \
-  if (action == COUNT || (size < 2 && action != FAIL)) return whole; \
+  if (action == COUNT || (action == SHORTEN && size < 2)) return whole; \
   if (action == FAIL) {                                       \
     errno = plan.error;                                       \
     return -1;                                                \

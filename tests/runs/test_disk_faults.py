@@ -2,6 +2,7 @@
 import shutil
 import sqlite3
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from chainrule import Input, Run, Sequential
 from chainrule.errors import FileAccessError
 from chainrule.layers import Dense
 from chainrule.runs import lock
-from chainrule.runs.metrics import MetricsFile
+from chainrule.runs.metrics import MetricsFile, read_rows
 
 
 def fit(folder, resume=False, epochs=1):
@@ -75,3 +76,20 @@ def test_the_end_of_a_run_that_cannot_be_written(tmp_path, failing_at_the_end):
         f"taken for one that was killed."]
     assert warned[0].filename == __file__
     assert Run(tmp_path).status == "died" and Run(tmp_path).model_path.is_file()
+
+
+def test_figures_are_read_where_the_first_process_was_killed_in_the_midst_of_making_their_file(tmp_path):
+    """SQLite leaves a journal then, and whoever reads the file has to undo what it says."""
+    whole, left = tmp_path / "whole.sqlite", tmp_path / "left.sqlite"
+    connection = sqlite3.connect(whole, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("CREATE TABLE epochs (epoch, name)")
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO epochs VALUES (1, 'loss')")
+    shutil.copy(whole, left)
+    shutil.copy(f"{whole}-journal", f"{left}-journal")
+    connection.close()
+    with closing(sqlite3.connect(f"file:{left}?mode=ro", uri=True)) as reader:
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("SELECT * FROM epochs")
+    assert read_rows(left, "SELECT * FROM epochs") == []

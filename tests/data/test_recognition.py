@@ -112,7 +112,7 @@ def columns(count=50):
 @pytest.mark.parametrize("given", [
     None, np.zeros(3), [1, 2], (1, 2), {"a": 1}, range(4), "text", 3, 2.5, pandas.DataFrame({"a": [1]}), int,
     {1, 2}, memoryview(b"ab"),
-], ids=str)
+], ids=lambda given: type(given).__name__)
 def test_arrays_and_plain_values_stay(given):
     assert as_source(given) is given
 

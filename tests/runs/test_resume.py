@@ -220,10 +220,14 @@ def test_early_stopping_restores_the_same_epoch_after_a_resume(tmp_path):
 
 
 def test_settings_of_a_callback_may_be_changed_at_a_resume_and_its_memory_is_kept(tmp_path):
-    train_with = lambda patience, stop=None, resume=False: dense().fit(
-        X, Y, epochs=4, batch_size=SIZE, verbose=0, seed=3, resume=resume, run=Run(tmp_path, checkpoint_seconds=0),
-        callbacks=[stopping := EarlyStopping("loss", patience=patience), StopAfter(stop)]) and stopping
+    def fit(folder, patience, stop=None, resume=False):
+        stopping = EarlyStopping("loss", patience=patience)
+        dense().fit(X, Y, epochs=4, batch_size=SIZE, verbose=0, seed=3, resume=resume,
+                    run=Run(tmp_path / folder, checkpoint_seconds=0), callbacks=[stopping, StopAfter(stop)])
+        return stopping
+
     with pytest.raises(Stop):
-        train_with(20, stop=25)
-    stopping = train_with(50, resume=True)
-    assert stopping.patience == 50 and stopping.best_epoch == 3
+        fit("stopped", 20, stop=25)
+    resumed, alone = fit("stopped", 50, resume=True), fit("alone", 20)
+    assert resumed.patience == 50
+    assert (resumed.best, resumed.best_epoch, resumed.wait) == (alone.best, alone.best_epoch, alone.wait)

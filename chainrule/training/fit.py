@@ -59,6 +59,7 @@ class Fit:
         judge: the evaluation of validation data that are streamed.
         keeper: what keeps the run in a folder: `restore`, `between` and `at_end` of a `chainrule.runs.Keeper`.
         figures: of the last epoch that ended.
+        reached: the state that was reached last; the model holds it when the fit ends, however it ends.
     """
 
     model: Any
@@ -72,6 +73,7 @@ class Fit:
     judge: Evaluation | None = None
     keeper: Any = None
     figures: dict[str, float] = field(default_factory=dict)
+    reached: RunState | None = None
 
     def run(self, run: RunState) -> RunState:
         """Train to the end, or until a callback or a signal stops it; the state that is reached."""

@@ -1,4 +1,6 @@
 """Ctrl-C during a fit: the first asks it to end at the next segment, a second one ends it at once."""
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -34,7 +36,9 @@ class Interruption:
 
     def _hear(self, number, _) -> None:
         self.asked = signal.Signals(number)
-        print("\nStopping at the next opportunity; Ctrl-C once more to stop at once.", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # where there is nobody to read it
+            # Not by `print`: the signal may have come in the middle of one, and two at once are an error.
+            os.write(sys.stderr.fileno(), b"\nStopping at the next opportunity; Ctrl-C once more to stop at once.\n")
         self._give_back()  # the next one finds what was there before
 
     def _give_back(self) -> None:

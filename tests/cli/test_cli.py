@@ -183,7 +183,7 @@ def test_doctor(monkeypatch, tmp_path):
 def test_ctrl_c_keeps_what_was_trained(tmp_path):
     code = "from chainrule.cli.main import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "fit", "digits", "--epochs", "90000", "--validation", "0", "--output", "m.chain"],
+        [sys.executable, "-c", code, "fit", "digits", "--epochs", "2000", "--validation", "0", "--output", "m.chain"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while "Epoch" not in process.stdout.readline():
         assert process.poll() is None

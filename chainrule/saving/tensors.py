@@ -89,10 +89,10 @@ def read_header(data: bytes, what: str) -> dict[str, TensorSpec]:
         raise FileFormatError(f"{what} is cut off: its header does not fit into {len(data):,} bytes")
     if length > _LONGEST_HEADER:
         raise FileFormatError(f"{what} has a header of {length:,} bytes; at most {_LONGEST_HEADER:,} are allowed")
-    braces, commas = (data.count(sign, 8, 8 + length) for sign in (b"{", b","))
-    if braces > _MOST_TENSORS + 2 or commas > _MOST_NUMBERS:  # before memory is spent on them
+    text = bytes(data[8 : 8 + length])  # `data` may be a file that is mapped
+    if text.count(b"{") > _MOST_TENSORS + 2 or text.count(b",") > _MOST_NUMBERS:  # before memory is spent on them
         raise FileFormatError(f"the header of {what} has more entries than {_MOST_TENSORS:,} arrays can have")
-    header = parse_json(data[8 : 8 + length], f"the header of {what}")
+    header = parse_json(text, f"the header of {what}")
     if not isinstance(header, dict):
         raise FileFormatError(f"the header of {what} is not an object")
     header.pop("__metadata__", None)

@@ -21,7 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import FileFormatError, SettingError, UnknownLayerError, UnknownNameError, did_you_mean
+from chainrule.errors import (
+    FileFormatError,
+    SettingError,
+    UnknownLayerError,
+    UnknownNameError,
+    did_you_mean,
+    shortened,
+)
 
 
 class _Recorder(type):
@@ -372,13 +379,8 @@ def _checked(data: dict, key: str, kind):
     """An entry that must be of a certain type."""
     value = data[key]
     if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
-        raise FileFormatError(f"the entry {key!r} holds {_shortened(value)}")
+        raise FileFormatError(f"the entry {key!r} holds {shortened(value)}")
     return value
-
-
-def _shortened(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @contextlib.contextmanager

@@ -64,6 +64,17 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     return "Known names: " + ", ".join(repr(choice) for choice in choices) + "."
 
 
+def shortened(value) -> str:
+    """A value as messages quote it: how Python writes it, cut where that is long.
+
+    Example:
+        >>> shortened("x" * 99)
+        "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def format_shape(shape: Iterable[int | None]) -> str:
     """A shape as text, the free axes as `None`: `(None, 28, 28)`."""
     sizes = [str(size) for size in shape]

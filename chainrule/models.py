@@ -21,7 +21,7 @@ from chainrule.data.preparation import Preparation
 from chainrule.data.recognition import as_source
 from chainrule.data.source import Source
 from chainrule.devices import bring, check_device, on_device
-from chainrule.errors import DataError, NotReadyError, SettingError
+from chainrule.errors import DataError, NotReadyError, SettingError, shortened
 from chainrule.kernels import allowed
 from chainrule.layers.base import Layer
 from chainrule.layers.binding import (
@@ -280,7 +280,7 @@ class Model(Network):
     def preparation(self, preparation: Preparation | None) -> None:
         if preparation is not None and not isinstance(preparation, Preparation):
             raise SettingError(f"A preparation is a vocabulary of chainrule.text, a scaling of chainrule.series, or "
-                               f"None; got {_shortened(preparation)}.")
+                               f"None; got {shortened(preparation)}.")
         self.__dict__["_preparation"] = preparation
 
     @property
@@ -1196,22 +1196,17 @@ def check_class_names(names) -> list[str]:
     """Raise where names of classes could not be kept in a file and printed."""
     found = list(names) if isinstance(names, (list, tuple, np.ndarray)) else []
     if not 0 < len(found) <= _MOST_CLASSES:
-        raise SettingError(f"class_names is a list of names, 1 to {_MOST_CLASSES:,}, or None; got {_shortened(names)}.")
+        raise SettingError(f"class_names is a list of names, 1 to {_MOST_CLASSES:,}, or None; got {shortened(names)}.")
     for name in found:
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_CLASS_NAME or not _is_text(name):
             raise SettingError(f"A name of a class is text of 1 to {_LONGEST_CLASS_NAME} characters; got "
-                               f"{_shortened(name)}.")
+                               f"{shortened(name)}.")
     return [str(name) for name in found]
 
 
 def _is_text(name: str) -> bool:
     """Whether a name can be written: one made of a file's name may hold bytes that are no characters."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _shortened(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_steps(name: str, steps: int | None) -> int | None:

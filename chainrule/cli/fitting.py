@@ -32,7 +32,7 @@ def run_of(options, name: str):
     from chainrule.errors import SettingError
     from chainrule.runs import Run
 
-    if getattr(options, "resume", False):
+    if options.resume:
         return Run(options.run)
     folder, number = options.run or Path("runs") / name, 1
     while options.run is None and folder.exists():

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from chainrule.data.preparation import Preparation
-from chainrule.errors import DataError, MissingDataError, SettingError
+from chainrule.errors import DataError, MissingDataError, SettingError, shortened
 
 UNKNOWN_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 UNKNOWN_WORD, JOIN = "<unk>", "<join>"
@@ -125,13 +125,13 @@ class CharacterVocabulary(Vocabulary):
 
     def __init__(self, characters: str, unknown_token: str | None = None):
         if not isinstance(characters, str) or not characters:
-            raise SettingError(f"characters is a string of all characters, by id; got {_shortened(characters)}.")
+            raise SettingError(f"characters is a string of all characters, by id; got {_with_type(characters)}.")
         if repeated := [character for character, count in Counter(characters).items() if count > 1]:
             raise SettingError(f"characters has every character once; {repeated[0]!r} comes "
                                f"{characters.count(repeated[0])} times.")
         if unknown_token is not None and (not isinstance(unknown_token, str) or len(unknown_token) != 1):
             raise SettingError(f"unknown_token is one character, such as {UNKNOWN_CHARACTER!r}, or None; got "
-                               f"{_shortened(unknown_token)}.")
+                               f"{_with_type(unknown_token)}.")
         self.characters, self.unknown_token = characters, unknown_token
         extra = unknown_token if unknown_token is not None and unknown_token not in characters else ""
         self.tokens = [*characters, *extra]
@@ -212,9 +212,9 @@ class WordVocabulary(Vocabulary):
 
     def __init__(self, words: Sequence[str], lowercase: bool = False):
         if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) and word for word in words):
-            raise SettingError(f"words is a list of words, none of them empty; got {_shortened(words)}.")
+            raise SettingError(f"words is a list of words, none of them empty; got {_with_type(words)}.")
         if not isinstance(lowercase, bool):
-            raise SettingError(f"lowercase is True or False; got {_shortened(lowercase)}.")
+            raise SettingError(f"lowercase is True or False; got {_with_type(lowercase)}.")
         check_text("words", "".join(words))
         self.words, self.lowercase = list(words), lowercase
         self.tokens = [UNKNOWN_WORD, JOIN, *words]
@@ -293,18 +293,18 @@ class BytePairVocabulary(Vocabulary):
 
     def __init__(self, merges: Sequence[tuple[int, int]]):
         if not isinstance(merges, (list, tuple)):
-            raise SettingError(f"merges is a list of pairs of ids; got {_shortened(merges)}.")
+            raise SettingError(f"merges is a list of pairs of ids; got {_with_type(merges)}.")
         self._bytes = [bytes([number]) for number in range(BYTES)]
         self.merges: list[list[int]] = []
         known, met = set(self._bytes), set()
         for pair in merges:
             if not self._is_merge(pair):
                 raise SettingError(f"Merge {len(met)} is a pair of ids from 0 to {len(self._bytes) - 1}, those that "
-                                   f"are there before it; got {_shortened(pair)}.")
+                                   f"are there before it; got {_with_type(pair)}.")
             merged = self._bytes[pair[0]] + self._bytes[pair[1]]
             if tuple(pair) in met or len(merged) > LONGEST_TOKEN:
                 problem = "comes twice" if tuple(pair) in met else f"makes a token of {len(merged)} bytes"
-                raise SettingError(f"Merge {len(met)}, {_shortened(pair)}, {problem}; expected pairs of which each "
+                raise SettingError(f"Merge {len(met)}, {_with_type(pair)}, {problem}; expected pairs of which each "
                                    f"comes once, and tokens of at most {LONGEST_TOKEN} bytes.")
             if merged not in known:
                 self._bytes.append(merged)
@@ -380,7 +380,7 @@ class BytePairVocabulary(Vocabulary):
 def check_text(name: str, text) -> str:
     """Raise where something is no text; half a surrogate pair is none."""
     if not isinstance(text, str):
-        raise DataError(f"{name} is one string; got {_shortened(text)}.{_hint(name, text)}")
+        raise DataError(f"{name} is one string; got {_with_type(text)}.{_hint(name, text)}")
     if not text.isascii() and (half := re.search("[\ud800-\udfff]", text)):
         raise DataError(f"{name} has {half[0]!r} at position {half.start()}: half of a surrogate pair, which is no "
                         f"character. Read the file in its right encoding: text.read(path, encoding=...).")
@@ -420,9 +420,8 @@ def _hint(name: str, text) -> str:
     return ""
 
 
-def _shortened(value) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+def _with_type(value) -> str:
+    return f"{shortened(value)} ({type(value).__name__})"
 
 
 def _codes(text: str) -> np.ndarray:

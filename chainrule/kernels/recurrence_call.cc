@@ -160,7 +160,7 @@ static ffi::Error backward(ffi::ThreadPool threads, ffi::RemainingArgs arrays, i
   });
 }
 
-static auto forward_binding() {
+static auto binding() {
   return ffi::Ffi::Bind()
       .Ctx<ffi::ThreadPool>()
       .RemainingArgs()
@@ -168,22 +168,12 @@ static auto forward_binding() {
       .Attr<bool>("reverse")
       .Attr<bool>("with_bias")
       .Attr<bool>("with_mask")
-      .Attr<bool>("with_scale")
-      .Attr<bool>("saving")
-      .RemainingRets();
+      .Attr<bool>("with_scale");
 }
 
-static auto backward_binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .RemainingArgs()
-      .Attr<int64_t>("kind")
-      .Attr<bool>("reverse")
-      .Attr<bool>("with_bias")
-      .Attr<bool>("with_mask")
-      .Attr<bool>("with_scale")
-      .RemainingRets();
-}
+static auto forward_binding() { return binding().Attr<bool>("saving").RemainingRets(); }
+
+static auto backward_binding() { return binding().RemainingRets(); }
 
 }  // namespace chainrule
 

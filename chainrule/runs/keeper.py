@@ -259,9 +259,6 @@ def _is_own(path: Path) -> bool:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(jax.tree.map(_plain, content), indent=1, default=str).encode()
+    number_or_text = lambda value: value.item() if getattr(value, "ndim", 1) == 0 else str(value)
+    text = json.dumps(content, indent=1, sort_keys=True, default=number_or_text).encode()
     archive.write_atomically(path, lambda file: file.write(text))
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ SUFFIX = ".checkpoint"
 _LONGEST_DESCRIPTION = 256 << 20  # a history of a million epochs fits in
 _LIMITS = (("checkpoint.json", _LONGEST_DESCRIPTION), ("arrays.safetensors", None), ("sha256", 64))
 _NAME = re.compile(r"epoch-(\d+)-step-(\d+)" + re.escape(SUFFIX))
-_ENTRIES = {"run": dict, "facts": dict, "hyperparameters": dict, "callbacks": list, "history": dict, "stopped": bool}
+_ENTRIES = MappingProxyType({"run": dict, "facts": dict, "hyperparameters": dict, "callbacks": list, "history": dict,
+                             "stopped": bool})
 
 
 class Place(NamedTuple):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from chainrule.devices import to_device
-from chainrule.errors import FileFormatError, SettingError
+from chainrule.errors import FileFormatError, SettingError, shortened
 from chainrule.saving.tensors import DTYPES, is_storable
 
 _GENERATORS = MappingProxyType({name: getattr(np.random, name)
@@ -23,18 +23,23 @@ _LISTS = MappingProxyType({"tuple": tuple, "set": set, "frozenset": frozenset})
 
 
 class Arrays:
-    """The arrays met while data are written, by the names they will have in the file; the same array is kept once."""
+    """The arrays met while data are written, by the names they will have in the file; the same array is kept once.
 
-    def __init__(self):
+    Args:
+        copies: whether arrays of NumPy are copied, since they may change before they are written.
+    """
+
+    def __init__(self, copies: bool = True):
+        self.copies = copies
         self.named: dict[str, np.ndarray | jax.Array] = {}
         self._met: dict[int, tuple[object, str]] = {}  # the arrays are kept, so that their ids stay their own
 
     def add(self, array) -> str:
-        """The name of an array. One of NumPy is copied, since it may change before it is written."""
+        """The name of an array."""
         if id(array) not in self._met:
             name = str(len(self.named))
             self._met[id(array)] = array, name
-            self.named[name] = np.array(array) if isinstance(array, np.ndarray) else array
+            self.named[name] = np.array(array) if self.copies and isinstance(array, np.ndarray) else array
         return self._met[id(array)][1]
 
 
@@ -46,7 +51,7 @@ def is_plain(value) -> bool:
         (True, False)
     """
     try:
-        write(value, Arrays())
+        write(value, Arrays(copies=False))
     except SettingError:
         return False
     return True
@@ -86,7 +91,7 @@ def write(value, arrays: Arrays):
         return {"array" if isinstance(value, np.ndarray) else "device": arrays.add(value)}
     if kind is np.random.Generator and type(value.bit_generator).__name__ in _GENERATORS:
         return {"generator": write(_plain_state(value.bit_generator.state), arrays)}
-    raise SettingError(f"{_shortened(value)} is not data that a file can hold.")
+    raise SettingError(f"{shortened(value)} is not data that a file can hold.")
 
 
 def read(data, arrays: Mapping[str, np.ndarray]):
@@ -148,7 +153,7 @@ def copy(value):
         >>> second
         {'seen': [1]}
     """
-    arrays = Arrays()
+    arrays = Arrays(copies=False)  # they are copied where they are read
     data = write(value, arrays)
     return read(data, arrays.named)
 
@@ -160,7 +165,7 @@ def same(one, two) -> bool:
         >>> same([1, np.zeros(2)], [1, np.zeros(2)]), same(1, 1.0)
         (True, False)
     """
-    first, second = Arrays(), Arrays()
+    first, second = Arrays(copies=False), Arrays(copies=False)
     return (json.dumps(write(one, first)) == json.dumps(write(two, second))
             and all(np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f") and a.dtype == b.dtype
                     for a, b in zip(first.named.values(), second.named.values(), strict=True)))
@@ -189,10 +194,5 @@ def _generator(state) -> np.random.Generator:
 
 def _checked(value, kind: type):
     if not isinstance(value, kind):
-        raise FileFormatError(f"it holds {_shortened(value)} in the place of a {kind.__name__}")
+        raise FileFormatError(f"it holds {shortened(value)} in the place of a {kind.__name__}")
     return value
-
-
-def _shortened(value, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length - 3]}..."

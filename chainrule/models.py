@@ -888,7 +888,7 @@ class Model(Network):
         prepare.refuse_order(sample_weight, self._output_structure, "sample_weight", "output")
         classes = [max(spec.shape[-1], 2) if len(spec.shape) > 1 else 2 for spec in self._output_leaves()]
         return prepare.make_batch(x, y, count, objective.number, sample_weight, class_weight, names, classes, relative,
-                                  room)
+                                  room, self._compiled.staging)
 
     def _batches(self, objective, count: int, batch_size: int | None, shuffle: bool = False) -> Batches:
         size = 32 if batch_size is None else check_whole("batch_size", batch_size, minimum=1)

@@ -12,7 +12,7 @@ static inline void parallel(Pool& pool, int64_t tasks, const Body& body) {
 }
 
 // Waking a second thread costs 5 to 10 microseconds: below this many operations one is faster.
-constexpr int64_t FEWEST_SHARED_OPERATIONS = 3'000'000;
+constexpr int64_t FEWEST_SHARED_OPERATIONS = 2'000'000;
 
 // A number as a type, for lambdas that unroll.
 template <int number>

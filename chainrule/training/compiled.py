@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from chainrule import losses, metrics, optimizers
+from chainrule.devices import Staging
 from chainrule.errors import SettingError, UnknownNameError, did_you_mean
 from chainrule.layers.binding import ArraySpec
 from chainrule.network.graph import refuse_order
@@ -22,6 +23,7 @@ class Compiled:
         loss, loss_weights, metrics, device, deterministic, kernels: as they were given.
         optimizer_state: where training left it; `None` before the first step.
         programs: compiled programs by what they depend on.
+        staging: memory that data were copied to.
     """
 
     optimizer: optimizers.Optimizer
@@ -33,6 +35,7 @@ class Compiled:
     kernels: bool = True
     optimizer_state: Any = None
     programs: dict[Any, Any] = field(default_factory=dict)
+    staging: Staging = field(default_factory=Staging)
 
     def objective(self, network, names: list[str], specs: list[ArraySpec], target_shapes: list,
                   dtype: str) -> Objective:

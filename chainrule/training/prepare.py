@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.data import arrays
 from chainrule.data.source import Source
-from chainrule.devices import to_device
+from chainrule.devices import Staging, to_device
 from chainrule.errors import (
     ChainruleError,
     DataError,
@@ -184,7 +184,8 @@ def check_target_values(loss, spec, target: np.ndarray, label: str) -> None:
 
 
 def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_weight=None, names=None,
-               classes: list | None = None, relative: bool = True, room: int | None = None) -> Batch:
+               classes: list | None = None, relative: bool = True, room: int | None = None,
+               staging: Staging | None = None) -> Batch:
     """All rows as one `Batch` on the device.
 
     Args:
@@ -194,6 +195,7 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
         classes: the number of classes of each output.
         relative: whether losses are divided by the mean weight, so that the weights' scale does not matter.
         room: how many rows the arrays get, the last one repeated; `None` for as many as there are.
+        staging: memory of earlier copies.
     """
     given = _weights_by_output(sample_weight, names)
     loss_weights, metric_weights, means = [], [], []
@@ -216,7 +218,7 @@ def make_batch(x, y: list, count: int, dtype: str, sample_weight=None, class_wei
         means.append(np.ones((), dtype) if weight is None or not relative else weight.mean(dtype=np.float64))
     floats = lambda target: target if target is None or target.dtype.kind not in "fc" else target.astype(dtype)
     batch = Batch(x, tuple(floats(target) for target in y), tuple(loss_weights), tuple(metric_weights), ())
-    batch = jax.tree.map(lambda array: to_device(array, room), batch)
+    batch = jax.tree.map(lambda array: to_device(array, room, staging), batch)
     return batch._replace(mean_weights=tuple(to_device(np.asarray(mean, dtype)) for mean in means))
 
 

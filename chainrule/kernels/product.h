@@ -17,6 +17,7 @@ constexpr int TILE_COLUMNS = 2 * LANES;
 constexpr int64_t PACKED_ROWS = 256;  // of `b`: with 32 columns 32 KiB
 constexpr int64_t MOST_PACKED_ROWS_OF_A = 192;
 constexpr int64_t CACHED_BYTES = 512 * 1024;  // of `a`, beside a panel of `b`, in the second-level cache
+constexpr int64_t PREFETCHED_ROWS = 16;       // of what is packed: they lie too far apart for the processor to guess
 
 
 // A matrix anywhere in memory: the element (i, j) lies at `data[i * row + j * column]`.
@@ -33,7 +34,10 @@ static inline void pack_panel(const Matrix& b, int64_t row, int64_t rows, int64_
   if (b.column == 1) {
     if (columns == WIDTH) {
       for (int64_t p = 0; p < rows; ++p, from += b.row, to += WIDTH)
-        for (int v = 0; v < VECTORS; ++v) store(to + v * LANES, load(from + v * LANES));
+        for (int v = 0; v < VECTORS; ++v) {
+          __builtin_prefetch(from + PREFETCHED_ROWS * b.row + v * LANES);
+          store(to + v * LANES, load(from + v * LANES));
+        }
     } else {
       for (int64_t p = 0; p < rows; ++p, from += b.row, to += WIDTH)
         for (int v = 0; v < VECTORS; ++v) {
@@ -120,16 +124,25 @@ static inline void pack_rows(const Matrix& a, Range rows, int64_t p, int64_t dep
     int64_t left = rows.end - i;
     int64_t height = left >= TILE_ROWS ? TILE_ROWS : TILE_ROWS > 8 && left >= 8 ? 8 : left >= 4 ? 4 : 1;
     const float* from = a.data + i * a.row + p * a.column;
-    for (int64_t r = 0; r < height; ++r)
-      for (int64_t q = 0; q < depth; ++q) to[q * height + r] = from[r * a.row + q * a.column];
+    if (a.row == 1 && height <= LANES) {
+      for (int64_t q = 0; q < depth; ++q) {
+        __builtin_prefetch(from + (q + PREFETCHED_ROWS) * a.column);
+        store_part(to + q * height, load_part(from + q * a.column, height), height);
+      }
+    } else {
+      for (int64_t r = 0; r < height; ++r)
+        for (int64_t q = 0; q < depth; ++q) to[q * height + r] = from[r * a.row + q * a.column];
+    }
     to += height * depth;
     i += height;
   }
 }
 
-// A cache of 32 KiB in 64 sets finds room for few lines whose addresses are a multiple of 2 KiB apart.
+// A cache of 32 KiB in 64 sets finds room for few lines whose addresses are a multiple of 2 KiB apart: for 16, fewer than
+// a tile has rows. Where the rows of a tile lie side by side, each line of up to 256 is used by two tiles, one after the
+// other, and has to stay from one to the next: then 512 bytes apart is too much.
 static inline bool lines_collide(const Matrix& a) {
-  return (a.row == 1 ? a.column : a.row) * sizeof(float) % 2048 == 0;
+  return a.row == 1 ? a.column * sizeof(float) % 512 == 0 : a.row * sizeof(float) % 2048 == 0;
 }
 
 // The rows `rows` and the columns `columns` of the product. They should be few enough for their part of `a` to stay in
@@ -247,7 +260,8 @@ static inline void multiply(Pool& pool, const Matrix& a, const Matrix& b, float*
   int64_t height = CACHED_BYTES / (depth * int64_t(sizeof(float)) + 1);
   height = height < MOST_PACKED_ROWS_OF_A ? MOST_PACKED_ROWS_OF_A : height;
   int64_t bands = (m + height - 1) / height;
-  int64_t pieces = shared ? 8 * pool.threads() : 1;  // so that no thread waits long for the last one
+  // So that no thread waits long for the last one, and yet wide ones: a piece reads its part of `a` once for all its panels.
+  int64_t pieces = shared ? 4 * pool.threads() : 1;
   if (bands < pieces && bands * panels < pieces) {
     bands = (pieces + panels - 1) / panels;
     int64_t most = m / (4 * TILE_ROWS) + 1;

@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from chainrule import kernels
+from chainrule.kernels.order import order as places_in_order
+
 
 def words(key) -> jax.Array:
     """The two 32-bit words of a key, whichever form it has."""
@@ -90,9 +93,10 @@ def permutation(key, count: int, start=0, length: int | None = None, real=None) 
     """
     length = count if length is None else length
     if count <= 1024:
-        numbers, places = bits(key, (count,)), lax.iota(jnp.int32, count)
-        numbers = numbers if real is None else jnp.where(places < real, numbers, jnp.uint32(0xFFFFFFFF))
-        order = lax.sort((numbers, places), num_keys=1)[1]
+        numbers = bits(key, (count,))
+        if real is not None:  # the others behind all of them
+            numbers = jnp.where(lax.iota(jnp.int32, count) < real, numbers, jnp.uint32(0xFFFFFFFF))
+        order = (places_in_order if kernels.active() else places_in_order.twin)(numbers)[0]
         return order[jnp.minimum(start + lax.iota(jnp.int32, length), count - 1)] if length != count else order
     width = (count - 1).bit_length()
     keys = bits(key, (8,))

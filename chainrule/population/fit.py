@@ -18,7 +18,7 @@ from chainrule.training.fit import Pace
 from chainrule.training.interruption import Interruption
 from chainrule.training.program import Numbers, RunState
 
-_FEWEST = 2  # members in a program: below, one of its own would save less than it takes to compile
+FEWEST_PLACES = 2  # of a program: one for a single member would save less than it takes to compile
 
 
 @dataclass
@@ -191,7 +191,7 @@ class Group:
     def _close_ranks(self) -> None:
         """Go on with half the places, or a quarter, as soon as those that are still trained fit there."""
         alive, size = np.flatnonzero(self.alive), len(self.members)
-        while len(alive) <= (half := -(-size // 2)) and size > _FEWEST:
+        while len(alive) <= (half := -(-size // 2)) and size > FEWEST_PLACES:
             size = half
         if not len(alive) or size == len(self.members):
             return

@@ -18,7 +18,7 @@ from chainrule.errors import NotReadyError, SettingError, ShapeError, shortened
 from chainrule.layers.binding import frozen_paths, hold, initialise, lookup, seed_words, walk
 from chainrule.models import Model, check_whole
 from chainrule.population.data import MemberData, is_by_member, member_data
-from chainrule.population.fit import Course, Group, PopulationFit
+from chainrule.population.fit import FEWEST_PLACES, Course, Group, PopulationFit
 from chainrule.population.history import PopulationHistory
 from chainrule.population.memory import check_memory, member_bytes, most_members
 from chainrule.population.predict import (
@@ -258,7 +258,9 @@ class Population:
             sample_weight = np.asarray(sample_weight).T if own else sample_weight  # rows first, to be divided
             judged = taken_validation(validation_data, None, validation_batch_size or batch_size or 32)
             x, y, sample_weight, held = model._divide(x, y, sample_weight, validation_split, judged)
-            sample_weight = sample_weight.T if own else sample_weight
+            if own:
+                sample_weight = sample_weight.T
+                held = held and (*held[:2], held[2].T if validation_data is None else held[2])
             values = self._read_values()
             if model.optimizer.needs_all_rows and batch_size is None:
                 batch_size = len(jax.tree.leaves(x)[0])
@@ -317,11 +319,11 @@ class Population:
             most = most_members(each, self._memory)
         groups = []
         for alike in _alike(data, batches, members):
+            places = len(alike) if len(members) == self.size else _places(len(alike), self.size)
             count = max(data.rows_of(member) for member in alike)
             program = self._program(objective, dataclasses.replace(batches, count=count, size=min(batches.size, count)),
                                     judged, data, validation, alike)
-            number = -(-len(alike) // most)
-            size = -(-len(alike) // number)
+            size = -(-places // -(-places // most))
             for start in range(0, len(alike), size):
                 part = alike[start : start + size]
                 places = np.resize(part, size)
@@ -762,6 +764,13 @@ def _alike(data: MemberData, batches, members: np.ndarray) -> list[np.ndarray]:
     for member in members:
         found.setdefault(key(member), []).append(member)
     return [np.array(alike) for alike in found.values()]
+
+
+def _places(count: int, size: int) -> int:
+    """In how many places some members are trained: all, half, a quarter, ... so that few programs are compiled."""
+    while -(-size // 2) >= max(count, FEWEST_PLACES) and size > FEWEST_PLACES:
+        size = -(-size // 2)
+    return size
 
 
 def _row_count(x) -> int | None:

@@ -116,12 +116,22 @@ def vote(stack: np.ndarray) -> np.ndarray:
 
 
 def used_settings(objective: Objective, weights: Tree, state: Tree, batch: Batch, settings: dict[str, Any]) -> set[str]:
-    """Which of some settings by path the loss of a batch depends on, seen by tracing it."""
+    """Which of some settings by path the loss of a batch depends on, seen by tracing it.
+
+    Raises:
+        SettingError: the network asks for the value of one while it is traced, so that no program can serve several.
+    """
     def loss(settings):
         return objective.measure(weights, state, batch, objective.zeros(training=True),
                                  key=jnp.zeros(2, jnp.uint32), training=True, settings=settings)[0]
 
-    traced = jax.make_jaxpr(loss)(settings).jaxpr
+    try:
+        traced = jax.make_jaxpr(loss)(settings).jaxpr
+    except jax.errors.ConcretizationTypeError as error:
+        for name in settings if len(settings) > 1 else ():
+            used_settings(objective, weights, state, batch, {name: settings[name]})
+        raise SettingError(f"Members cannot differ in {next(iter(settings))!r}: what the network computes is decided by "
+                           f"its value before the program runs. Make a population of each value.") from error
     read = {id(variable) for equation in traced.eqns for variable in equation.invars} | {
         id(variable) for variable in traced.outvars}
     return {name for name, variable in zip(sorted(settings), traced.invars, strict=True) if id(variable) in read}

@@ -164,7 +164,7 @@ ERRORS = [
     ({"learning_rate": [0.1, -1.0]}, SettingError,
      "Adam: `learning_rate` must be a number of at least 0, a schedule or a function of the step; got -1.0."),
     ({"settings": {"dropout/rate": [0.1, 1.5]}}, SettingError,
-     "'dropout/rate': Dropout drops a share of the inputs, from 0 to below 1; got rate=1.5."),
+     "'dropout/rate': Dropout: `rate` is the share of inputs to drop, at least 0 and below 1; got 1.5."),
     ({}, SettingError,
      "size is the number of members: give it, or one value a member: Population(model, learning_rate=[0.01, 0.001])."),
     ({"size": 0}, SettingError, "size must be an integer of at least 1; got 0."),
@@ -204,17 +204,36 @@ def test_a_schedule_is_not_replaced_by_numbers(network):
         "model with a number.")
 
 
-def test_a_setting_that_nothing_reads_is_an_error(rows):
+def test_a_setting_that_decides_what_is_computed_is_an_error():
     model = cr.Sequential([cr.Input((4, 4)), cr.layers.TransformerBlock(2, dropout=0.1), cr.layers.Flatten(),
-                           Dense(2, activation="softmax")])
+                           Dropout(0.5), Dense(2, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
-    x = np.zeros((8, 4, 4), "float32")
-    population = cr.Population(model, settings={"transformer_block/dropout": [0.1, 0.2]})
+    population = cr.Population(model, settings={"transformer_block/dropout": [0.1, 0.2], "dropout/rate": 0.1}, size=2)
     with pytest.raises(SettingError) as found:
-        population.fit(x, np.zeros(8, int), verbose=0)
+        population.fit(np.zeros((8, 4, 4), "float32"), np.zeros(8, int), verbose=0)
     assert str(found.value) == (
-        "Members cannot differ in 'transformer_block/dropout': the network was built with its value, and nothing in "
-        "training reads it any more. Make a population of each value.")
+        "Members cannot differ in 'transformer_block/dropout': what the network computes is decided by its value before "
+        "the program runs. Make a population of each value.")
+
+
+def test_a_setting_that_nothing_reads_is_an_error(rows):
+    class Fixed(cr.layers.Layer):
+        factor: float = 2.0
+
+        def build(self, input_shape):
+            self.start = self.add_weight((), initializer=cr.initializers.Constant(self.factor))
+
+        def call(self, x):
+            return x * self.start
+
+    model = cr.Sequential([cr.Input((4,)), Fixed(), Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    population = cr.Population(model, factor=[1.0, 2.0])
+    with pytest.raises(SettingError) as found:
+        population.fit(*rows, verbose=0)
+    assert str(found.value) == (
+        "Members cannot differ in 'fixed/factor': the network was built with its value, and nothing in training reads "
+        "it any more. Make a population of each value.")
 
 
 def test_a_population_needs_a_compiled_model():

@@ -18,6 +18,7 @@ from chainrule.errors import NotReadyError, SettingError, ShapeError, shortened
 from chainrule.layers.binding import frozen_paths, hold, initialise, lookup, seed_words, walk
 from chainrule.models import Model, check_whole
 from chainrule.population.data import MemberData, is_by_member, member_data
+from chainrule.population.files import load_population, save_population
 from chainrule.population.fit import FEWEST_PLACES, Course, Group, PopulationFit
 from chainrule.population.history import PopulationHistory
 from chainrule.population.memory import check_memory, member_bytes, most_members
@@ -556,6 +557,43 @@ class Population:
             return joined
 
         return jax.tree.map(own, outputs)
+
+    # Files.
+
+    def save(self, path, overwrite: bool = True) -> None:
+        """Write the population to one file that holds only data: the network, all members, their values, the history.
+
+        Args:
+            path: the file, by habit `name.population`. A crash leaves the old one as it was.
+            overwrite: whether a file that is there may be replaced.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = pathlib.Path(folder) / "first.population"
+            ...     Population(model, learning_rate=[0.1, 0.2]).save(path)
+            ...     len(Population.load(path))
+            2
+        """
+        self._require_members("save")
+        save_population(self, path, overwrite)
+
+    @classmethod
+    def load(cls, path, custom_objects: Mapping[str, Any] | None = None) -> "Population":
+        """The population in a file that `save` wrote; training goes on where it was.
+
+        Args:
+            path: the file. It is data and nothing in it is executed, so it may come from anywhere.
+            custom_objects: layers, losses and functions of your own, by name: `{"MyLayer": MyLayer}`.
+
+        Raises:
+            FileFormatError: the file is damaged or is not a population's.
+            UnknownLayerError: it uses a layer or function that is neither built in nor in `custom_objects`.
+        """
+        return load_population(cls, path, custom_objects)
 
     # Members.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        population,
         regularizers,
         runs,
         schedules,
@@ -34,20 +35,21 @@ if TYPE_CHECKING:
     from chainrule.compilation import cache_compilations
     from chainrule.models import Model, Sequential
     from chainrule.network.graph import Input
+    from chainrule.population import Population
     from chainrule.runs import Run
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Input", "Model", "Run", "Sequential", "activations", "applications", "cache_compilations", "callbacks",
+    "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations", "callbacks",
     "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "regularizers", "runs", "schedules", "series", "text", "utils",
+    "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "utils",
 ]
 
 # Names that are no modules of their own, and where they come from.
 _HOMES = MappingProxyType({
-    "Input": "network.graph", "Model": "models", "Run": "runs", "Sequential": "models",
-    "cache_compilations": "compilation"})
+    "Input": "network.graph", "Model": "models", "Population": "population", "Run": "runs",
+    "Sequential": "models", "cache_compilations": "compilation"})
 
 
 def __getattr__(name: str):

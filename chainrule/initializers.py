@@ -8,6 +8,7 @@ import inspect
 import math
 from dataclasses import field
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -366,7 +367,8 @@ def scaled_variance(key, shape, dtype, scale: float, mode: str, distribution: st
     """
     fan_in, fan_out = fans(shape)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    deviation = math.sqrt(scale / max(1.0, fan))
+    root = jnp.sqrt if isinstance(scale, jax.core.Tracer) else math.sqrt  # one program may serve many scales
+    deviation = root(scale / max(1.0, fan))
     if distribution == "uniform":
         limit = math.sqrt(3) * deviation
         return random.uniform(key, shape, dtype, -limit, limit)

@@ -312,10 +312,10 @@ def report() -> Report:
         >>> report().available == bool(report().instruction_set)
         True
     """
-    from chainrule.kernels import convolution, dense, dense_bf16, normalisation, optimizer, pooling, recurrence
+    from chainrule.kernels import convolution, dense, dense_bf16, normalisation, optimizer, order, pooling, recurrence
     if library() is None:
         return Report(False, "they were not built: no C++ compiler was found when chainrule was installed", "", [], [])
-    modules = (convolution, dense, dense_bf16, normalisation, optimizer, pooling, recurrence)
+    modules = (convolution, dense, dense_bf16, normalisation, optimizer, order, pooling, recurrence)
     names = sorted(kernel.target.removeprefix("chainrule_") for module in modules
                    for kernel in vars(module).values() if isinstance(kernel, Kernel))
     return Report(True, "", instruction_sets()[0], instruction_sets(), names,

@@ -358,19 +358,22 @@ def path_number(path: str) -> int:
     return zlib.crc32(path.encode()) & 0x7FFFFFFF
 
 
-def initialise(root, key, dtype: str = "float32", scale=None) -> tuple[Tree, Tree]:
+def initialise(root, key, dtype: str = "float32", scale=None,
+               settings: Mapping[str, Any] | None = None) -> tuple[Tree, Tree]:
     """Starting weights and state of a built layer, a pure function of the key.
 
     Each weight draws from a stream of its own, named by its path; `dtype` is the precision of the network. `scale`
-    multiplies the drawn weights.
+    multiplies the weights that are drawn at random and trained. `settings` replace plain numbers among the settings of initialisers, by path:
+    `{"dense/kernel_initializer/stddev": 0.1}`.
     """
-    weights, state = {}, {}
+    weights, state, settings = {}, {}, settings or {}
     for path, layer in walk(root):
         for name, weight in layer.own_weights().items():
             full = f"{path}/{name}"
-            drawn = initializers.draw(weight.initializer, random.fold_in(key, path_number(full)), weight.shape,
+            initializer = _with_settings(weight.initializer, f"{full.lstrip('/')}_initializer/", settings)
+            drawn = initializers.draw(initializer, random.fold_in(key, path_number(full)), weight.shape,
                                       weight.dtype or variable_dtype(dtype))
-            branch(weights if weight.trainable else state, path)[name] = drawn if scale is None else drawn * scale
+            branch(weights if weight.trainable else state, path)[name] = drawn if scale is None or not _is_random(weight) else drawn * scale
     return weights, state
 
 
@@ -548,11 +551,24 @@ def penalty(root, weights: Tree, settings: Mapping[str, Any] | None = None):
         for name, weight in layer.own_weights().items():
             if weight.regularizer is not None and weight.trainable and path not in frozen:
                 prefix = f"{path}/{name}_regularizer/" if path else f"{name}_regularizer/"
-                replaced = {key[len(prefix):]: value for key, value in settings.items() if key.startswith(prefix)}
-                regularizer = copy.copy(weight.regularizer) if replaced else weight.regularizer
-                regularizer.__dict__.update(replaced)
+                regularizer = _with_settings(weight.regularizer, prefix, settings)
                 terms.append(regularizer(lookup(weights, path)[name]))
     return sum(terms[1:], terms[0]) if terms else None
+
+
+def _is_random(weight) -> bool:
+    """Whether the first values of a weight are drawn, and training changes them."""
+    fixed = (initializers.Zeros, initializers.Ones, initializers.Constant, initializers.Identity)
+    return weight.trainable and not isinstance(weight.initializer, fixed)
+
+
+def _with_settings(part, prefix: str, settings: Mapping[str, Any]):
+    """An initialiser or regulariser with those numbers replaced whose paths begin with `prefix`."""
+    replaced = {key[len(prefix):]: value for key, value in settings.items() if key.startswith(prefix)}
+    if replaced:
+        part = copy.copy(part)
+        part.__dict__.update(replaced)
+    return part
 
 
 def seed_words(seed: int) -> np.ndarray:

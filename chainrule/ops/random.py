@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from chainrule import kernels
+from chainrule.kernels.order import order as places_in_order
+
 
 def words(key) -> jax.Array:
     """The two 32-bit words of a key, whichever form it has."""
@@ -75,7 +78,7 @@ def bernoulli(key, probability, shape) -> jax.Array:
     return uniform(key, shape) < probability
 
 
-def permutation(key, count: int, start=0, length: int | None = None) -> jax.Array:
+def permutation(key, count: int, start=0, length: int | None = None, real=None) -> jax.Array:
     """The integers from 0 to `count - 1` in random order.
 
     Up to 1,024 by sorting random numbers. Above that by a bijection of the integers, a Feistel network of eight rounds
@@ -85,15 +88,21 @@ def permutation(key, count: int, start=0, length: int | None = None) -> jax.Arra
     Args:
         start, length: which part of the order to return, all by default. A part of a long one costs no more than it
             holds; beyond the end of the order it has no meaning.
+        real: a number of integers that is known only when the program runs, at most `count`: the first `real` entries
+            are what `permutation(key, real)` gives. Both must be at most 1,024, or written with as many bits.
     """
     length = count if length is None else length
     if count <= 1024:
-        order = lax.sort((bits(key, (count,)), lax.iota(jnp.int32, count)), num_keys=1)[1]
+        numbers = bits(key, (count,))
+        if real is not None:  # the others behind all of them
+            numbers = jnp.where(lax.iota(jnp.int32, count) < real, numbers, jnp.uint32(0xFFFFFFFF))
+        order = (places_in_order if kernels.active() else places_in_order.twin)(numbers)[0]
         return order[jnp.minimum(start + lax.iota(jnp.int32, length), count - 1)] if length != count else order
     width = (count - 1).bit_length()
     keys = bits(key, (8,))
-    inside = jnp.minimum(jnp.uint32(start) + lax.iota(jnp.uint32, length), jnp.uint32(count - 1))
-    outside = lambda numbers: numbers >= count
+    end = jnp.uint32(count) if real is None else jnp.asarray(real).astype(jnp.uint32)
+    inside = jnp.minimum(jnp.uint32(start) + lax.iota(jnp.uint32, length), end - 1)
+    outside = lambda numbers: numbers >= end
 
     def encipher(carry):
         numbers, first = carry

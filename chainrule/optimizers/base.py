@@ -1,4 +1,5 @@
 """What every optimiser is: settings, a rule for one array of weights, and what surrounds the rule."""
+import copy
 import dataclasses
 import re
 from collections.abc import Callable
@@ -21,6 +22,7 @@ NOT_NEGATIVE = MappingProxyType({"minimum": 0})
 POSITIVE = MappingProxyType({"above": 0})
 
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+_SCHEDULE = "learning_rate/"  # before the name of a number of the schedule, among hyperparameters
 _STATE = ("step", "average", "accumulated_gradient")
 
 
@@ -137,8 +139,9 @@ class Optimizer(Configurable):
             state: the optimiser's state; a schedule is asked for the rate at `state["step"]`.
             hyperparameters: as for `update`.
         """
-        if callable(self.learning_rate):
-            return jnp.asarray(self.learning_rate(state["step"]))
+        schedule = self._schedule(hyperparameters)
+        if callable(schedule):
+            return jnp.asarray(schedule(state["step"]))
         return jnp.asarray((hyperparameters or self.hyperparameters())["learning_rate"])
 
     def slots(self, weight) -> dict:
@@ -237,10 +240,10 @@ class Optimizer(Configurable):
 
     def _numbers_now(self, state, hyperparameters) -> SimpleNamespace:
         """The hyperparameters of this update as arrays of one dtype, the schedules asked."""
-        values = dict(hyperparameters)
+        values = {name: value for name, value in hyperparameters.items() if not name.startswith(_SCHEDULE)}
         if self.learning_rate is not None:
             values["learning_rate"] = self.learning_rate_at(state, hyperparameters)
-        momentum = momentum_of(self.learning_rate, state["step"])
+        momentum = momentum_of(self._schedule(hyperparameters), state["step"])
         if momentum is not None:
             values |= {name: momentum for name in ("momentum", "beta_1") if name in values}
         values = {name: jnp.asarray(value) for name, value in values.items()}
@@ -248,6 +251,16 @@ class Optimizer(Configurable):
         updates = state["step"] if self._steps_per_update == 1 else state["step"] // self._steps_per_update
         return SimpleNamespace(count=(updates + 1).astype(dtype),
                                **{name: array.astype(dtype) for name, array in values.items()})
+
+    def _schedule(self, hyperparameters):
+        """The learning rate or its schedule; its numbers may be replaced by hyperparameters."""
+        own = {name.removeprefix(_SCHEDULE): value for name, value in (hyperparameters or {}).items()
+               if name.startswith(_SCHEDULE)}
+        if not own:
+            return self.learning_rate
+        schedule = copy.copy(self.learning_rate)
+        schedule.__dict__.update(own)
+        return schedule
 
     def _clip(self, gradients, now):
         if self.clipvalue is not None:

@@ -13,6 +13,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -43,7 +44,7 @@ from chainrule.training.objective import split_frozen
 
 FORMAT_VERSION = 1
 _LONGEST_DESCRIPTION = 16 << 20
-_MEMBERS = ("model.json", "weights.safetensors")
+MEMBERS = MappingProxyType({"model.json": _LONGEST_DESCRIPTION, "weights.safetensors": None})  # and their limits
 _ENTRIES = {"format", "version", "chainrule", "model", "inputs", "compile"}
 
 
@@ -60,13 +61,22 @@ def save_model(model, path, overwrite: bool = True, include_optimizer: bool = Tr
         SettingError: a setting cannot be said in plain data (a lambda, an optax transformation).
         FileAccessError: the file cannot be written there.
     """
+    archive.write_members(path, model_members(model, include_optimizer), overwrite)
+
+
+def model_members(model, include_optimizer: bool = True) -> dict[str, bytes]:
+    """The members of a model's file by name.
+
+    Raises:
+        SettingError: a setting cannot be said in plain data.
+    """
     compiled = model.__dict__.get("_compiled") if include_optimizer else None
     text, settings = describe_model(model, include_optimizer)
     arrays = _model_arrays(model)
     if compiled is not None and _fits(compiled.optimizer_state, _optimizer_specs(model, compiled.optimizer)):
-        arrays |= _flat("optimizer", compiled.optimizer_state)
+        arrays |= flat("optimizer", compiled.optimizer_state)
     arrays |= {f"setting/{index}": array for index, array in enumerate(settings)}
-    archive.write_members(path, dict(zip(_MEMBERS, (text, tensors.pack(arrays)), strict=True)), overwrite)
+    return dict(zip(MEMBERS, (text, tensors.pack(arrays)), strict=True))
 
 
 def describe_model(model, include_optimizer: bool = True) -> tuple[bytes, list[np.ndarray]]:
@@ -110,31 +120,40 @@ def load_model(path, networks: Iterable[type], custom_objects: Mapping[str, Any]
     """
     custom_objects = _checked_objects(custom_objects)
     with archive.naming(path, "a chainrule model"):
-        members = archive.read_members(path, dict(zip(_MEMBERS, (_LONGEST_DESCRIPTION, None), strict=True)))
-        description = _checked_description(parse_json(members["model.json"], "model.json"))
-        stored = members["weights.safetensors"]
-        specs = tensors.read_header(stored, "weights.safetensors")
-        found = {name: tensors.view(stored, spec) for name, spec in specs.items()}  # views: nothing is allocated
-        settings = [found.pop(f"setting/{index}") for index in range(_count_settings(found))]
-        read = lambda value: deserialize(value, _registries(networks), custom_objects, settings)
-        model = read(description["model"])
-        if not isinstance(model, Network) or not isinstance(model, (*networks, *_classes(custom_objects))):
-            raise FileFormatError("model.json does not describe a model")
-        if (inputs := read(description["inputs"])) is not None:
-            with _failing("the model cannot be built for the inputs that the file names"):
-                _build(model, inputs)
-        with _failing("the names of the classes are not valid"):
-            model.class_names = description.get("class_names")
-        with _failing("the preparation of its data is not valid"):
-            model.preparation = read(description.get("preparation"))
-        training = {name: found.pop(name) for name in list(found) if name.startswith("optimizer/")}
-        _take_arrays(model, found)
-        if description["compile"] is not None:
-            with _failing("the arguments of compile are not valid"):
-                model.compile(**read(description["compile"]))
-            _take_optimizer_state(model, training)
-        elif training:
-            raise FileFormatError(f"the array {next(iter(training))!r} belongs to an optimiser, and the file has none")
+        return make_model(archive.read_members(path, MEMBERS), networks, custom_objects)
+
+
+def make_model(members: Mapping[str, bytes], networks: Iterable[type], custom_objects: Mapping[str, Any] | None = None):
+    """The model in the members of a file, which are `MEMBERS` and maybe others.
+
+    Raises:
+        FileFormatError, UnknownLayerError: as `load_model`, the file not named.
+    """
+    custom_objects = _checked_objects(custom_objects)
+    description = _checked_description(parse_json(members["model.json"], "model.json"))
+    stored = members["weights.safetensors"]
+    specs = tensors.read_header(stored, "weights.safetensors")
+    found = {name: tensors.view(stored, spec) for name, spec in specs.items()}  # views: nothing is allocated
+    settings = [found.pop(f"setting/{index}") for index in range(_count_settings(found))]
+    read = lambda value: deserialize(value, _registries(networks), custom_objects, settings)
+    model = read(description["model"])
+    if not isinstance(model, Network) or not isinstance(model, (*networks, *_classes(custom_objects))):
+        raise FileFormatError("model.json does not describe a model")
+    if (inputs := read(description["inputs"])) is not None:
+        with failing("the model cannot be built for the inputs that the file names"):
+            _build(model, inputs)
+    with failing("the names of the classes are not valid"):
+        model.class_names = description.get("class_names")
+    with failing("the preparation of its data is not valid"):
+        model.preparation = read(description.get("preparation"))
+    training = {name: found.pop(name) for name in list(found) if name.startswith("optimizer/")}
+    _take_arrays(model, found)
+    if description["compile"] is not None:
+        with failing("the arguments of compile are not valid"):
+            model.compile(**read(description["compile"]))
+        _take_optimizer_state(model, training)
+    elif training:
+        raise FileFormatError(f"the array {next(iter(training))!r} belongs to an optimiser, and the file has none")
     return model
 
 
@@ -166,7 +185,7 @@ def _require_built(model, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _failing(reason: str):
+def failing(reason: str):
     """Whatever a layer or an optimiser raises on settings from a file, as an error of that file."""
     try:
         yield
@@ -247,10 +266,10 @@ def _model_arrays(model) -> dict[str, np.ndarray]:
     if not model.built:
         return {}
     weights, state = model.variables()
-    return _flat("weights", weights) | _flat("state", state)
+    return flat("weights", weights) | flat("state", state)
 
 
-def _flat(prefix: str, tree) -> dict[str, np.ndarray]:
+def flat(prefix: str, tree) -> dict[str, np.ndarray]:
     paths, leaves, _ = flatten_with_paths(tree)
     named = {f"{prefix}/{path}": np.asarray(leaf) for path, leaf in zip(paths, leaves, strict=True)}
     if len(named) != len(leaves):
@@ -273,7 +292,7 @@ def _take_arrays(model, found: Mapping[str, np.ndarray]) -> None:
             full = "/".join(filter(None, (kind, path, name)))
             spec = jax.ShapeDtypeStruct(weight.shape, weight.dtype or variable_dtype(model.dtype))
             declared[full] = (kind, path, name, spec)
-    _compare(found, {full: spec for full, (*_, spec) in declared.items()})
+    compare(found, {full: spec for full, (*_, spec) in declared.items()})
     trees: dict[str, Tree] = {"weights": {}, "state": {}}
     with precision(model.dtype):
         for full, (kind, path, name, _) in declared.items():
@@ -281,7 +300,7 @@ def _take_arrays(model, found: Mapping[str, np.ndarray]) -> None:
     hold(model, trees["weights"], trees["state"])
 
 
-def _compare(found: Mapping[str, np.ndarray], wanted: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+def compare(found: Mapping[str, np.ndarray], wanted: Mapping[str, jax.ShapeDtypeStruct]) -> None:
     """Raise where arrays are missing or too many, or have another shape or type than they should."""
     for name, spec in wanted.items():
         if name not in found:
@@ -314,9 +333,9 @@ def _take_optimizer_state(model, found: Mapping[str, np.ndarray]) -> None:
     """Put the optimiser's arrays of a file where training left them, if it had begun."""
     if not found:
         return
-    with _failing("the state of the optimiser does not fit the model"):
+    with failing("the state of the optimiser does not fit the model"):
         paths, leaves, tree = flatten_with_paths(_optimizer_specs(model, model.optimizer))
     names = [f"optimizer/{path}" for path in paths]
-    _compare(found, dict(zip(names, leaves, strict=True)))
+    compare(found, dict(zip(names, leaves, strict=True)))
     with precision(model.dtype):
         model._compiled.optimizer_state = tree.unflatten([jax.numpy.array(found[name]) for name in names])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from chainrule.ops import random
-from chainrule.training.objective import Batch
+from chainrule.training.objective import Batch, OwnRows
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Batches:
     """The division of `count` rows into batches of `size`.
 
     Attributes:
+        count: the rows of the data, or of each network where networks have rows of their own: then the most of any.
         shuffle: whether each epoch has an order of its own.
         tail: how a short last batch keeps its shape: `"mask"` pads it and says which rows are real, `"own"` gives it a
             step of its own shape. The first compiles one step, the second is exact for any layer.
@@ -42,11 +43,14 @@ class Batches:
         """The step after the last of the piece of data that a step is in."""
         return min((step // self.chunk + 1) * self.chunk, self.steps) if self.chunk else self.steps
 
-    def order(self, key, epoch) -> jax.Array:
+    def order(self, key, epoch, own: OwnRows | None = None) -> jax.Array:
         """The order of the rows in an epoch, padded to whole batches; empty where pieces stand in it already."""
         if not self.shuffle or self.chunk:
-            return self.unshuffled()
-        return self._padded(random.permutation(self._key_of_order(key, epoch), self.count))
+            return self.unshuffled(own)
+        key = self._key_of_order(key, epoch)
+        if own is None:
+            return self._padded(random.permutation(key, self.count))
+        return self._padded(own.rows[random.permutation(key, self.count, real=own.count)])
 
     def order_of_chunk(self, key, epoch, chunk) -> jax.Array:
         """The part of a shuffled epoch's order that a piece holds; what it says beyond the last row has no meaning."""
@@ -61,8 +65,10 @@ class Batches:
         """How many entries an order has."""
         return 0 if self.chunk else self.steps * self.size
 
-    def unshuffled(self) -> jax.Array:
+    def unshuffled(self, own: OwnRows | None = None) -> jax.Array:
         """The rows as they come, padded to whole batches; empty where data come in pieces."""
+        if own is not None:
+            return self._padded(own.rows)
         return jnp.zeros(0, jnp.int32) if self.chunk else self._padded(jnp.arange(self.count, dtype=jnp.int32))
 
     def _padded(self, rows):
@@ -87,6 +93,8 @@ class Batches:
     def full(self, data: Batch, rows, step) -> Batch:
         """The batch of a step at its full size, padded rows marked where there may be some."""
         batch = self._take(data, rows, step, self.size)
+        if data.own is not None and data.own.count is not None:
+            return batch._replace(rows=jnp.arange(self.size) < data.own.count - step * self.size)
         if not self.rest or self.tail == "own":
             return batch
         real = jnp.where(step == self.steps - 1, self.rest, self.size)  # counted in the batch, since data may be long
@@ -100,5 +108,5 @@ class Batches:
         else:
             chosen = lax.dynamic_slice(rows, (step * self.size,), (count,))
             take = lambda array: array.at[chosen].get(mode="promise_in_bounds", unique_indices=False)
-        taken = jax.tree.map(take, data._replace(mean_weights=()))
+        taken = jax.tree.map(take, data._replace(mean_weights=(), own=None))
         return taken._replace(mean_weights=data.mean_weights)

@@ -19,6 +19,18 @@ from chainrule.metrics import Metric
 from chainrule.precision import variable_dtype
 
 
+class OwnRows(NamedTuple):
+    """The rows that a network sees where it does not see all of the data: a fold, a bootstrap sample.
+
+    Attributes:
+        rows: their numbers in the data; a number may stand there more than once.
+        count: how many of them count, where members of a population have different numbers of rows; `None` for all.
+    """
+
+    rows: Any
+    count: Any = None
+
+
 class Batch(NamedTuple):
     """Some rows of the data, or all of them.
 
@@ -30,6 +42,7 @@ class Batch(NamedTuple):
         mean_weights: for each output the mean of its loss weights over the data. The batch's loss is divided by it, so
             that the scale of the weights does not matter.
         rows: which rows are real, `None` for all: the last short batch may be padded.
+        own: of all the data, the rows that are seen, `None` for all.
     """
 
     x: Any
@@ -38,6 +51,7 @@ class Batch(NamedTuple):
     metric_weights: tuple
     mean_weights: tuple
     rows: Any = None
+    own: OwnRows | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +159,7 @@ class Objective:
 
         Nothing is trained. The state goes on from batch to batch, as stateful layers want it.
         """
-        rows = batches.unshuffled()
+        rows = batches.unshuffled(data.own)
 
         def add(step, carried):
             measure = lambda batch: self.measure(weights, carried[0], batch, carried[1], **numbers)[1]

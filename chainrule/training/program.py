@@ -48,10 +48,6 @@ class RunState(NamedTuple):
     not_finite: Any
 
 
-# The axes of a population: all but the place in the epoch, which its members share.
-POPULATION_AXES = RunState(weights=0, state=0, optimizer=0, key=0, epoch=None, step=None, order=0, sums=0, not_finite=0)
-
-
 class Numbers(NamedTuple):
     """The numbers that may change between two calls of the program.
 
@@ -148,8 +144,12 @@ class TrainingProgram:
             loss_weights=numbers.loss_weights, settings=numbers.settings)[1]
 
     def advance(self, run: RunState, numbers: Numbers, data: Batch, validation: Batch | None, steps,
-                every=1) -> tuple[RunState, Progress]:
-        """Go on by `steps` steps, over the ends of epochs; validate after every `every`-th epoch."""
+                every=1, order_key=None) -> tuple[RunState, Progress]:
+        """Go on by `steps` steps, over the ends of epochs; validate after every `every`-th epoch.
+
+        `order_key` decides the orders of the rows in the place of the run's own key.
+        """
+        order_key = run.key if order_key is None else order_key
         names = self.objective.names()
         all_names = names + [f"val_{name}" for name in names] * (self.validation is not None)
         logs = {name: jnp.zeros(LOG_CAPACITY, self.objective.number) for name in all_names}
@@ -163,7 +163,7 @@ class TrainingProgram:
         def part_of_epoch(carry):
             run, logs, epochs, done = carry
             order, sums = lax.cond(
-                run.step == 0, lambda: (self.batches.order(run.key, run.epoch), zeros),
+                run.step == 0, lambda: (self.batches.order(order_key, run.epoch, data.own), zeros),
                 lambda: (run.order, run.sums))
             todo = jnp.minimum(steps - done, self.batches.steps - run.step)
             run = run._replace(order=order, sums=sums)
@@ -194,13 +194,6 @@ class TrainingProgram:
     def compiled_statistics(self):
         """The running statistics of weights that were not trained on, taken anew."""
         return compiled(functools.partial(follow, self), self.deterministic)
-
-    @functools.cached_property
-    def compiled_population(self):
-        """`advance` over a leading axis of states and numbers; the data are shared."""
-        axes = (POPULATION_AXES, 0, None, None, None, None)
-        many = jax.vmap(self.advance, in_axes=axes, out_axes=(POPULATION_AXES, Progress(None, 0, 0)))
-        return compiled(many, self.deterministic)
 
     @functools.cached_property
     def compiled_start(self):

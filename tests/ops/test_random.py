@@ -85,3 +85,10 @@ def test_the_same_compiled_under_vmap_and_for_each_form_of_key():
     assert np.array_equal(jax.jit(lambda key: random.uniform(key, (5,)))(keys[1]), one_by_one[1])
     assert np.array_equal(random.uniform(np.asarray(jax.random.key_data(keys[2])), (5,)), one_by_one[2])
     assert np.array_equal(random.uniform(random.typed(keys[3]), (5,)), one_by_one[3])
+
+
+@pytest.mark.parametrize(("count", "real"), [(1024, 1000), (10, 1), (2000, 1500), (5000, 5000)])
+def test_a_number_of_rows_that_only_the_program_knows(count, real):
+    order = jax.jit(lambda real: random.permutation(KEY, count, real=real))(real)
+    np.testing.assert_array_equal(order[:real], random.permutation(KEY, real))
+    assert order.shape == (count,)

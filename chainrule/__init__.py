@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         schedules,
         series,
         text,
+        uncertainty,
         utils,
     )
     from chainrule.compilation import cache_compilations
@@ -41,7 +42,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Input", "Model", "Run", "Sequential", "activations", "applications", "cache_compilations", "callbacks",
     "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "regularizers", "runs", "schedules", "series", "text", "utils",
+    "ops", "optimizers", "regularizers", "runs", "schedules", "series", "text", "uncertainty",
+    "utils",
 ]
 
 # Names that are no modules of their own, and where they come from.

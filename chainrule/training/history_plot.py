@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 # Colours with at least three times the contrast of white and of a dark page, told apart by the colour-blind too.
-_TRAINING, _VALIDATION, _INK = "#2f7fd1", "#d9660f", "#808080"
+TRAINING, VALIDATION, INK = "#2f7fd1", "#d9660f", "#808080"
 _MOST_COLUMNS = 3
 
 
@@ -36,27 +36,33 @@ def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[
         for kind, (epochs, values) in lines.items():
             few = "." if len(epochs) < 3 else None  # one point makes no line
             panel.plot([epoch + 1 for epoch in epochs], values, label=kind, marker=few, linewidth=1.6,
-                       color=_TRAINING if kind == "training" else _VALIDATION,
+                       color=TRAINING if kind == "training" else VALIDATION,
                        linestyle="-" if kind == "training" else (0, (5, 1.5)))
         if name in best:
             epoch, value = best[name]
-            panel.plot(epoch + 1, value, "o", color=_VALIDATION if "validation" in lines else _TRAINING,
+            panel.plot(epoch + 1, value, "o", color=VALIDATION if "validation" in lines else TRAINING,
                        markersize=6, label=f"best: {value:.4g} in epoch {epoch + 1}")
         if name in best or len(lines) > 1:
-            panel.legend(frameon=False, fontsize=8, labelcolor=_INK)
-        _style(panel, name)
+            panel.legend(frameon=False, fontsize=8, labelcolor=INK)
+        style(panel, name, "epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     for panel in panels[len(curves):]:
         panel.set_visible(False)
     return figure
 
 
-def _style(panel, name: str) -> None:
-    """Grey lines and letters, which are read on any ground."""
+def style(panel, name: str, along: str | None) -> None:
+    """Grey lines and letters, which are read on any ground.
+
+    Args:
+        panel: axes of Matplotlib.
+        name: what stands above them.
+        along: what stands below them.
+    """
     panel.set_facecolor("none")
-    panel.set_title(name, loc="left", fontsize=10, color=_INK)
-    panel.set_xlabel("epoch", fontsize=9, color=_INK)
-    panel.tick_params(colors=_INK, labelsize=8)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.set_title(name, loc="left", fontsize=10, color=INK)
+    panel.set_xlabel(along or "", fontsize=9, color=INK)
+    panel.tick_params(colors=INK, labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.spines[["left", "bottom"]].set_color(_INK)
-    panel.grid(axis="y", color=_INK, alpha=0.25, linewidth=0.6)
+    panel.spines[["left", "bottom"]].set_color(INK)
+    panel.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)

@@ -1,10 +1,11 @@
 """Predictions of several members, `(members, rows, ...)`, made into one."""
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from chainrule.errors import UnknownNameError, did_you_mean
-from chainrule.uncertainty.checks import as_members, check_level
+from chainrule.errors import ShapeError, UnknownNameError, did_you_mean, format_shape
+from chainrule.uncertainty.checks import as_members, as_probabilities, check_level
 
 
 def reduce_members(stacked, how: str = "mean", *, level: float = 0.9):
@@ -48,6 +49,105 @@ def reduce_members(stacked, how: str = "mean", *, level: float = 0.9):
         raise UnknownNameError(f"There is no way {how!r} to reduce members. {did_you_mean(how, REDUCTIONS)}")
     level = check_level(level)
     return REDUCTIONS[how](as_members(stacked, least=2 if how == "interval" else 1), level)
+
+
+def entropy(probabilities) -> np.ndarray:
+    """How undecided probabilities are: 0 for a class that is certain, `log(classes)` where all are alike.
+
+        H(p) = -sum over k of p[k] * log(p[k])
+
+    Shapes: `(..., classes)` to `(...)`, members too; a last axis of size 1, or `(rows,)`, holds the probability of one
+    class of two.
+
+    Args:
+        probabilities: what a softmax or a sigmoid put out.
+
+    Reference: Shannon, A mathematical theory of communication, 1948.
+
+    Example:
+        >>> entropy([[0.5, 0.5], [1.0, 0.0]]).round(4).tolist()
+        [0.6931, 0.0]
+    """
+    p = as_probabilities(probabilities)
+    return np.abs(np.sum(p * np.log(np.where(p > 0, p, 1)), axis=-1))  # no -0.0 where one is certain
+
+
+def mutual_information(stacked) -> np.ndarray:
+    """How much of the doubt about a class is that the members disagree, and could be cleared up by more data.
+
+        I = H(mean over m of p[m]) - mean over m of H(p[m])
+
+    The first term is all doubt, the second that of the members themselves, which comes of the data. It is 0 where all
+    members predict alike.
+
+    Shapes: `(members, rows, ..., classes)` to `(rows, ...)`.
+
+    Args:
+        stacked: the members' probabilities; of one class of two, `(members, rows)` or `(members, rows, 1)`.
+
+    Reference: Houlsby, Huszár, Ghahramani and Lengyel, Bayesian active learning for classification and preference
+    learning, 2011; Depeweg et al., Decomposition of uncertainty in Bayesian deep learning, 2018.
+
+    Example:
+        >>> mutual_information([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]).round(4).tolist()
+        [0.6931, 0.0]
+    """
+    stacked = as_members(stacked)
+    stacked = as_probabilities(stacked if stacked.ndim > 2 else stacked[..., None], "stacked")
+    return np.maximum(entropy(stacked.mean(0)) - entropy(stacked).mean(0), 0)  # below 0 by rounding alone
+
+
+class GaussianMixture(NamedTuple):
+    """What members that predict means and variances say together.
+
+    Attributes:
+        mean: the mean of their means.
+        noise: the mean of their variances: what the data scatter.
+        disagreement: the variance of their means: what the members do not know.
+    """
+
+    mean: np.ndarray
+    noise: np.ndarray
+    disagreement: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """That of a new target, `noise + disagreement`."""
+        return self.noise + self.disagreement
+
+    @property
+    def std(self) -> np.ndarray:
+        """The standard deviation of a new target."""
+        return np.sqrt(self.variance)
+
+
+def mix_gaussians(stacked) -> GaussianMixture:
+    """The means and variances that members predict, made into one mean and one variance.
+
+    Members are trained with `GaussianNegativeLogLikelihood`: the first half of their outputs are means `m`, the second
+    logarithms of variances `v`. By the law of total variance,
+
+        mean = mean over members of m,   variance = mean over members of v + mean over members of (m - mean) ** 2
+
+    Shapes: `(members, rows, ..., 2 * n)` to `(rows, ..., n)`.
+
+    Args:
+        stacked: the members' outputs.
+
+    Reference: Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive uncertainty estimation using deep
+    ensembles, 2017.
+
+    Example:
+        >>> both = mix_gaussians([[[1.0, 0.0]], [[5.0, 0.0]]])
+        >>> both.mean.tolist(), both.noise.tolist(), both.disagreement.tolist(), both.variance.tolist()
+        ([[3.0]], [[1.0]], [[4.0]], [[5.0]])
+    """
+    stacked = as_members(stacked)
+    if stacked.ndim < 3 or stacked.shape[-1] % 2:
+        raise ShapeError(f"stacked holds a mean and the logarithm of a variance for each number that is predicted, "
+                         f"(members, rows, 2 * n); got {format_shape(stacked.shape)}.")
+    means, logarithms = np.split(stacked.astype(np.float64), 2, axis=-1)
+    return GaussianMixture(means.mean(0), np.exp(logarithms).mean(0), means.var(0))
 
 
 def _mean(stacked: np.ndarray, level: float) -> np.ndarray:

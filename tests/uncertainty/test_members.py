@@ -100,3 +100,55 @@ def test_what_is_refused(stacked, settings, message):
     with pytest.raises(ChainruleError) as error:
         uncertainty.reduce_members(stacked, **settings)
     assert f"{type(error.value).__name__}: {error.value}" == message
+
+
+def test_entropy():
+    expected = -(STACKED.astype(float) * np.log(STACKED.astype(float))).sum(-1)
+    np.testing.assert_allclose(uncertainty.entropy(STACKED), expected, rtol=1e-6)
+    np.testing.assert_allclose(uncertainty.entropy(np.full((2, 5), 0.2)), np.log(5))
+    np.testing.assert_allclose(uncertainty.entropy([[0.3], [1.0]]), uncertainty.entropy([[0.7, 0.3], [0.0, 1.0]]))
+
+
+def test_mutual_information_is_what_the_mean_is_more_undecided_than_the_members():
+    expected = uncertainty.entropy(STACKED.mean(0)) - uncertainty.entropy(STACKED).mean(0)
+    np.testing.assert_allclose(uncertainty.mutual_information(STACKED), expected, rtol=1e-5)
+    assert expected.min() > 0.01
+    alike = uncertainty.mutual_information(STACKED[:1].repeat(3, 0))
+    assert (alike >= 0).all() and alike.max() < 1e-12
+    binary = RANDOM.random((6, 4))
+    both = uncertainty.mutual_information(np.stack([1 - binary, binary], -1))
+    for shape in ((6, 4), (6, 4, 1)):
+        np.testing.assert_allclose(uncertainty.mutual_information(binary.reshape(shape)), both)
+
+
+def test_the_variance_of_a_mixture_is_that_of_its_draws():
+    means, logarithms = RANDOM.normal(size=(3, 1, 2)), RANDOM.normal(size=(3, 1, 2))
+    mixture = uncertainty.mix_gaussians(np.concatenate([means, logarithms], -1))
+    member = RANDOM.integers(0, 3, 400_000)
+    draws = means[member] + np.exp(logarithms[member] / 2) * RANDOM.normal(size=(400_000, 1, 2))
+    np.testing.assert_allclose(mixture.mean, draws.mean(0), atol=0.02)
+    np.testing.assert_allclose(mixture.variance, draws.var(0), rtol=0.02)
+    np.testing.assert_allclose(mixture.std ** 2, mixture.noise + mixture.disagreement)
+    np.testing.assert_allclose(mixture.disagreement, means.var(0))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: uncertainty.entropy([[0.5, 1.5]]),
+     "DataError: probabilities has values from 0.5 to 1.5; probabilities go from 0 to 1. Scores before the activation "
+     "are made probabilities by softmax or sigmoid."),
+    (lambda: uncertainty.entropy([[0.5, 0.5], [0.75, 0.5]]),
+     "DataError: probabilities has a row that sums to 1.25; the probabilities of classes that exclude each other sum "
+     "to 1. Give classes that do not exclude each other one by one: probabilities[:, :1]."),
+    (lambda: uncertainty.entropy([[0.5, np.nan]]),
+     "DataError: probabilities has 1 value that is NaN or infinite."),
+    (lambda: uncertainty.entropy(np.zeros((0, 2))), "DataError: probabilities has no rows; its shape is (0, 2)."),
+    (lambda: uncertainty.entropy(0.5),
+     "ShapeError: probabilities holds a row of probabilities for each example, (rows, classes); got one number."),
+    (lambda: uncertainty.mix_gaussians(np.zeros((2, 5, 3))),
+     "ShapeError: stacked holds a mean and the logarithm of a variance for each number that is predicted, (members, "
+     "rows, 2 * n); got (2, 5, 3)."),
+])
+def test_what_else_is_refused(call, message):
+    with pytest.raises(ChainruleError) as error:
+        call()
+    assert f"{type(error.value).__name__}: {error.value}" == message

@@ -6,6 +6,7 @@ axis (Dense, Dropout, normalisation) treat members like further rows, so that an
 """
 import copy
 import functools
+import math
 from types import MappingProxyType
 from typing import Any
 
@@ -201,7 +202,9 @@ class DenseEnsemble(Layer):
                                         regularizer=self.bias_regularizer, constraint=self.bias_constraint)
 
     def call(self, x):
-        y = jnp.einsum("bm...i,mio->bm...o", x, self.kernel)
+        rows = jnp.moveaxis(x, 1, 0)  # one product for each member, which XLA does faster than the Einstein sum
+        flat = rows.reshape(rows.shape[0], math.prod(rows.shape[1:-1]), rows.shape[-1])
+        y = jnp.moveaxis((flat @ self.kernel).reshape(*rows.shape[:-1], self.units), 0, 1)
         if self.use_bias:
             y = y + _beside(self.bias, x.ndim)
         return self._activate(y)

@@ -9,11 +9,11 @@ from chainrule.uncertainty.checks import as_arrays, as_labels, as_pair, as_proba
 
 
 def gaussian_interval(mean, std, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of normal distributions: with z the quantile `(1 + level) / 2` of the standard normal one,
+    """The middle of normal distributions.
 
         lower, upper = mean - z * std, mean + z * std
 
-    They hold `level` of the targets where these are normally distributed with that deviation, which no network can
+    with z the quantile `(1 + level) / 2` of the standard normal distribution. They hold `level` of the targets where these are normally distributed with that deviation, which no network can
     promise: see `coverage_curve`.
 
     Args:

@@ -13,8 +13,8 @@ def gaussian_interval(mean, std, level: float = 0.9) -> tuple[np.ndarray, np.nda
 
         lower, upper = mean - z * std, mean + z * std
 
-    with z the quantile `(1 + level) / 2` of the standard normal distribution. They hold `level` of the targets where these are normally distributed with that deviation, which no network can
-    promise: see `coverage_curve`.
+    with z the quantile `(1 + level) / 2` of the standard normal distribution. They hold `level` of the targets where
+    these are normally distributed with that deviation, which no network can promise: see `coverage_curve`.
 
     Args:
         mean, std: as `reduce_members(..., "mean_std")` and `mix_gaussians` give them.

@@ -159,6 +159,15 @@ def test_in_training_the_mean_of_the_losses_elsewhere_the_loss_of_the_mean(name,
     assert model.evaluate(X, y, sample_weight=weights, verbose=0) == pytest.approx(figure(model.predict(X)), rel=1e-5)
 
 
+def test_gradients_of_the_members_losses_are_right():
+    model = network(DenseEnsemble(3, "softmax", bias_initializer="random_normal"), EnsembleMean())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    report = cr.inspect.check_gradients(model, X, LABELS, training=True)
+    assert report.max_relative_error < 1e-6 and len(report.weights) == 7
+    losses_of_members = -np.log(model.predict_members(X)[:, np.arange(7), LABELS])
+    assert report.loss == pytest.approx(losses_of_members.mean(), rel=1e-5)
+
+
 def test_logits_are_those_of_the_mean_probability():
     members = RANDOM.normal(size=(5, 4, 3)) * 5
     softmax = EnsembleMean(logits="softmax")(members)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         schedules,
         series,
         text,
+        uncertainty,
         utils,
     )
     from chainrule.compilation import cache_compilations
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations", "callbacks",
-    "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "utils",
+    "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations",
+    "callbacks", "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics",
+    "models", "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "uncertainty",
+    "utils",
 ]
 
 # Names that are no modules of their own, and where they come from.

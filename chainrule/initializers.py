@@ -150,6 +150,23 @@ class RandomNormal(Initializer):
         return self.mean + self.stddev * random.normal(key, shape, dtype)
 
 
+class RandomSigns(Initializer):
+    """Each value 1 or -1, as often the one as the other: `w ~ Uniform({-1, 1})`.
+
+    Shapes: any, as asked for.
+
+    Reference: Wen, Tran and Ba, BatchEnsemble: an alternative approach to efficient ensemble and lifelong learning,
+    2020.
+
+    Example:
+        >>> sorted(set(RandomSigns()((100,)).tolist()))
+        [-1.0, 1.0]
+    """
+
+    def draw(self, key, shape, dtype):
+        return jnp.where(random.bernoulli(key, 0.5, shape), 1, -1).astype(dtype)
+
+
 class TruncatedNormal(Initializer):
     """Numbers `w ~ Normal(mean, stddev ** 2)`, drawn again where `|w - mean| > 2 * stddev`.
 
@@ -438,8 +455,8 @@ def _seed_key(seed: int):
 
 
 registry = Registry("initializer", [
-    Zeros, Ones, Constant, RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling, GlorotUniform, GlorotNormal,
-    HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal, Identity,
+    Zeros, Ones, Constant, RandomUniform, RandomNormal, RandomSigns, TruncatedNormal, VarianceScaling, GlorotUniform,
+    GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal, Identity,
 ], aliases={
     "zero": Zeros, "one": Ones, "uniform": RandomUniform, "normal": RandomNormal, "xavier_uniform": GlorotUniform,
     "xavier_normal": GlorotNormal, "kaiming_uniform": HeUniform, "kaiming_normal": HeNormal,

@@ -66,7 +66,8 @@ from chainrule.training.stream import (
     taken_validation,
 )
 
-_PROGRAMS = ("_predictor", "_writing")  # attributes that hold what was compiled for a model as it stands
+# Attributes that hold what was compiled for a model as it stands.
+_PROGRAMS = ("_predictor", "_member_predictor", "_writing")
 _MOST_CLASSES = 100_000
 _LONGEST_CLASS_NAME = 200
 
@@ -609,6 +610,49 @@ class Model(Network):
             >>> model.predict(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
             [[3.0], [7.0]]
         """
+        return self._predict_all(x, batch_size, verbose, steps, callbacks)
+
+    def predict_members(self, x, batch_size: int | None = None, verbose=0, steps: int | None = None):
+        """What each member of an ensemble predicts, `(members, rows, ...)`: of a network that ends in `EnsembleMean`.
+
+        `uncertainty.reduce_members` and its kind take it.
+
+        Args:
+            x, batch_size, verbose, steps: as for `predict`.
+
+        Raises:
+            SettingError: an output does not come out of an `EnsembleMean`.
+
+        Example:
+            >>> from chainrule.layers import DenseEnsemble, EnsembleMean, EnsembleView
+            >>> model = Sequential([Input((2,)), EnsembleView(8), DenseEnsemble(1), EnsembleMean()])
+            >>> x = np.ones((3, 2))
+            >>> model.predict(x).shape, model.predict_members(x).shape
+            ((3, 1), (8, 3, 1))
+        """
+        return jax.tree.map(lambda leaf: np.moveaxis(leaf, 1, 0),
+                            self._predict_all(x, batch_size, verbose, steps, members=True))
+
+    def predict_with(self, weights: dict, state: dict, x, batch_size: int | None = None):
+        """As `predict`, with weights and state that are handed in; those of the model stay what they are.
+
+        Args:
+            weights, state: nested dicts of arrays, as `variables` gives them.
+            x, batch_size: as for `predict`.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> model = Sequential([Input((2,)), Dense(1, kernel_initializer="ones")])
+            >>> weights, state = model.variables()
+            >>> doubled = jax.tree.map(lambda array: 2 * array, weights)
+            >>> x = np.array([[1.0, 2.0]])
+            >>> model.predict_with(doubled, state, x).tolist(), model.predict(x).tolist()
+            ([[6.0]], [[3.0]])
+        """
+        return self._predict_all(x, batch_size, 0, None, variables=(weights, state))
+
+    def _predict_all(self, x, batch_size, verbose, steps, callbacks=None, **how):
+        """As `predict`; `how` goes on to `_predict`."""
         x = as_source(x)
         if check_steps("steps", steps) is not None and not isinstance(x, IterableSource):
             x, _, _ = taken(x, None, None, steps, setting="steps")
@@ -618,21 +662,29 @@ class Model(Network):
             else:
                 check_source(x, None, None)
                 chunks = inputs_ahead(x, self._row_bytes(x))
-            return concatenate([self._predict(part, batch_size, verbose, callbacks, rows) for rows, part in chunks])
-        return self._predict(x, batch_size, verbose, callbacks)
+            return concatenate([self._predict(part, batch_size, verbose, callbacks, rows, **how)
+                                for rows, part in chunks])
+        return self._predict(x, batch_size, verbose, callbacks, **how)
 
-    def _predict(self, x, batch_size=None, verbose=0, callbacks=None, rows=None):
-        """As `predict`, for rows that have these numbers in their source."""
+    def _predict(self, x, batch_size=None, verbose=0, callbacks=None, rows=None, members=False, variables=None):
+        """As `predict`.
+
+        Args:
+            rows: the numbers that the rows have in their source.
+            members: leaves those of ensembles as they are, in the axis behind the rows.
+            variables: weights and state in the place of the model's own.
+        """
         with self._environment():
             self._ensure_built(x)
             x = prepare.input_arrays(self, x, rows)
             count = arrays.check_lengths({f"x[{i}]": leaf for i, leaf in enumerate(jax.tree.leaves(x))})
-            predictor = self.__dict__.get("_predictor") or self._new_predictor()
+            predictor = self.__dict__.get(_predictor_name(members)) or self._new_predictor(members)
             size = predictor.batch_size if batch_size is None else check_whole("batch_size", batch_size, minimum=1)
-            weights, state = self._present()
+            weights, state = self._present() if variables is None else variables
+            keeps = predictor.goes_on and variables is None
             if count <= size and not callbacks and not verbose:
                 outputs, state = predictor(weights, state, x)
-                if predictor.goes_on:
+                if keeps:
                     hold(self, weights, state)
                 return outputs
             events = Events([*_as_list(callbacks), EvaluationProgress(resolve_verbosity(verbose))], self,
@@ -648,7 +700,7 @@ class Model(Network):
                 events.on_predict_end()
             finally:
                 events.close()
-                if predictor.goes_on:
+                if keeps:
                     hold(self, weights, state)
         return concatenate(parts)
 
@@ -945,10 +997,11 @@ class Model(Network):
         all_of_it.enter_context(allowed(compiled.kernels))
         return all_of_it
 
-    def _new_predictor(self) -> Predictor:
+    def _new_predictor(self, members: bool) -> Predictor:
         compiled = self.__dict__.get("_compiled")
         deterministic = compiled is not None and compiled.deterministic
-        self.__dict__["_predictor"] = made = Predictor(self, self.dtype, default_batch_size(self), deterministic)
+        made = Predictor(self, self.dtype, default_batch_size(self), deterministic, members)
+        self.__dict__[_predictor_name(members)] = made
         return made
 
     def _forget_programs(self) -> None:
@@ -1212,6 +1265,11 @@ def _is_text(name: str) -> bool:
 def check_steps(name: str, steps: int | None) -> int | None:
     """Raise where a number of steps is neither one nor left out."""
     return None if steps is None else check_whole(name, steps, minimum=1)
+
+
+def _predictor_name(members: bool) -> str:
+    """The attribute that holds what predicts, the members of ensembles together or each."""
+    return "_member_predictor" if members else "_predictor"
 
 
 def check_whole(name: str, value, minimum: int) -> int:

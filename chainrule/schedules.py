@@ -396,15 +396,31 @@ class CosineRestarts(Schedule):
         return self.initial_learning_rate * (
             (1 - self.alpha) * self.m_mul ** as_float(cycle) * _half_cosine(fraction) + self.alpha)
 
+    def next_restart(self, step: int) -> int:
+        """The first step after `step` at which a cycle begins.
+
+        Example:
+            >>> CosineRestarts(1.0, first_decay_steps=10).next_restart(10)
+            30
+        """
+        if self.t_mul == 1:
+            return math.ceil((step // self.first_decay_steps + 1) * self.first_decay_steps)
+        ends = np.cumsum(self._lengths())
+        return math.ceil(ends[np.searchsorted(ends, step, side="right")])
+
+    def _lengths(self) -> np.ndarray:
+        """The lengths of the cycles that begin before the step counter ends."""
+        growth = math.log1p(2**31 * (self.t_mul - 1) / self.first_decay_steps) / math.log(self.t_mul)
+        return self.first_decay_steps * float(self.t_mul) ** np.arange(math.ceil(growth) + 1)
+
     def _position(self, step):
         """The present cycle and how much of it is over."""
         if self.t_mul == 1:
             fraction = as_float(jnp.mod(step, self.first_decay_steps)) / self.first_decay_steps
             return jnp.floor_divide(step, self.first_decay_steps), fraction
-        # A table of the cycles that begin before the step counter ends. Solving for the cycle with a logarithm in
-        # float32, as is often done, puts some restarts one step late.
-        growth = math.log1p(2**31 * (self.t_mul - 1) / self.first_decay_steps) / math.log(self.t_mul)
-        lengths = self.first_decay_steps * float(self.t_mul) ** np.arange(math.ceil(growth) + 1)
+        # A table of the cycles. Solving for the cycle with a logarithm in float32, as is often done, puts some restarts
+        # one step late.
+        lengths = self._lengths()
         ends = np.cumsum(lengths)
         step = as_float(step)
         cycle = jnp.searchsorted(jnp.asarray(ends, jnp.float32), step, side="right")

@@ -27,6 +27,7 @@ from chainrule import (
     series,
     symbolic,
     text,
+    uncertainty,
     utils,
 )
 from chainrule.configuration import Registry
@@ -148,6 +149,9 @@ def sections() -> list[Section]:
                 [*(Entry(f"series.{name}", getattr(series, name)) for name in series.__all__
                    if name != "Scaling"),
                  *_with_methods("series.Scaling", series.Scaling)]),
+        Section("Uncertainty", "Predictions of several members made into one, how sure it is, and whether that is "
+                "true. NumPy arrays in, NumPy arrays out.",
+                _listed("uncertainty", uncertainty, returned=("CalibrationCurve", "CoverageCurve", "GaussianMixture"))),
         Section("Data sets", "Found in the folder that `CHAINRULE_DATA` names, in the cache, or downloaded once.",
                 [*(Entry(f"datasets.{name}.load_data", getattr(datasets, name).load_data)
                    for name in ("cifar10", "digits", "fashion_mnist", "mnist")),

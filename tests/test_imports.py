@@ -9,10 +9,10 @@ ROOT = Path(chainrule.__file__).parent
 ORDER = [
     "errors", "configuration", "precision", "devices", "kernels", "ops", "activations", "initializers", "regularizers",
     "constraints", "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets",
-    "compilation", "training", "saving", "runs", "callbacks", "models", "population", "series", "text", "applications", "inspect",
-    "symbolic", "utils", "cli",
+    "compilation", "training", "uncertainty", "saving", "runs", "callbacks", "models", "population", "series", "text",
+    "applications", "inspect", "symbolic", "utils", "cli",
 ]
-NUMPY_ONLY = ("data", "datasets")
+NUMPY_ONLY = ("data", "datasets", "uncertainty")
 
 
 def part_of(module: str) -> str:

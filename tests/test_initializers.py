@@ -46,6 +46,7 @@ def test_many_keys_at_once(made):
     (initializers.VarianceScaling(3.0, "fan_out", "untruncated_normal"), 3 / 300, math.inf),
     (initializers.RandomUniform(-0.01, 0.01), 0.02**2 / 12, 0.01),
     (initializers.RandomNormal(stddev=0.2), 0.04, math.inf),
+    (initializers.RandomSigns(), 1, 1),
     (initializers.TruncatedNormal(stddev=0.2), 0.04 * 0.87962566**2, 0.4),
 ])
 def test_variance_and_bound(made, variance, bound):

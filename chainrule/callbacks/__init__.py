@@ -8,6 +8,7 @@ from chainrule.callbacks.learning_rate_scheduler import LearningRateScheduler
 from chainrule.callbacks.model_checkpoint import ModelCheckpoint
 from chainrule.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from chainrule.callbacks.run_recorder import RunRecorder
+from chainrule.callbacks.snapshot_ensemble import SnapshotEnsemble
 from chainrule.callbacks.stochastic_weight_averaging import StochasticWeightAveraging
 from chainrule.callbacks.tensor_board import TensorBoard
 from chainrule.callbacks.terminate_on_nan import TerminateOnNaN
@@ -18,5 +19,5 @@ from chainrule.training.history import History
 __all__ = [
     "EVENTS", "CSVLogger", "Callback", "EarlyStopping", "ExponentialMovingAverage", "History", "JSONLinesLogger",
     "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "RunRecorder",
-    "StochasticWeightAveraging", "TensorBoard", "TerminateOnNaN", "Timer",
+    "SnapshotEnsemble", "StochasticWeightAveraging", "TensorBoard", "TerminateOnNaN", "Timer",
 ]

@@ -29,6 +29,7 @@ from chainrule.layers.convolution import (
 )
 from chainrule.layers.dense import Bilinear, Dense, EinsumDense, Maxout
 from chainrule.layers.embedding import Embedding
+from chainrule.layers.ensemble import DenseBatchEnsemble, DenseEnsemble, EnsembleMean, EnsembleView
 from chainrule.layers.lookup import IntegerLookup, StringLookup
 from chainrule.layers.merging import (
     Add,
@@ -109,8 +110,9 @@ registry = Registry("layer", [
     Activation, ActivityRegularization, Add, AlphaDropout, Average, AveragePooling1D, AveragePooling2D,
     AveragePooling3D, BatchNormalization, Bilinear, CategoryEncoding, CenterCrop, Concatenate, Conv1D, Conv1DTranspose,
     Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, CutMix, Dense,
-    DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense, Flatten, GELU, GaussianDropout,
-    GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
+    DenseBatchEnsemble, DenseEnsemble, DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense,
+    EnsembleMean, EnsembleView, Flatten, GELU, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
+    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
     GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Hashing, Identity, IntegerLookup, Lambda,
     LayerNormalization,
     LeakyReLU, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Maxout, Minimum, MixUp, Multiply, Normalization,

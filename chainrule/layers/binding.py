@@ -60,6 +60,7 @@ class Call:
         self.new_state = jax.tree.map(lambda leaf: leaf, state)  # a copy of the dicts, not of the arrays
         self.losses: list[jax.Array] = []
         self.mixings: list[tuple[jax.Array, jax.Array]] = []
+        self.merges = 0  # how many times members that are trained were made one prediction
         self.observe: Callable | None = None  # called with (path, layer, output) after each layer
         self.fuses = True  # whether an activation may be one pass with what enters it, which then nobody sees
         self.checks_inputs = True  # whether inputs must have the shapes that were declared
@@ -70,6 +71,7 @@ class Call:
         self._counts: dict[str, int] = {}
         self._masks: dict[int, tuple[Any, Any]] = {}
         self._entered: dict[int, tuple[Any, Callable, Any]] = {}
+        self._merged: dict[int, tuple[Any, Callable, Any]] = {}
 
     def copy(self, layer):
         """The copy of a layer that reads this call's arrays."""
@@ -157,17 +159,24 @@ class Call:
         return jax.tree.map(cast, structure)
 
     def _replaced(self, array, replacement):
-        """An array in the place of another, the mask and what entered the activation going with it."""
+        """An array in the place of another; the mask, what entered the activation and the members go with it."""
         _, mask = self._masks.get(id(array), (None, None))
         self.set_mask(replacement, mask)
-        if id(array) in self._entered:
-            self._entered[id(replacement)] = (replacement, *self._entered[id(array)][1:])
+        for origins in (self._entered, self._merged):
+            if id(array) in origins:
+                origins[id(replacement)] = (replacement, *origins[id(array)][1:])
         return replacement
 
     def _leave(self, outputs):
         """What leaves the network, in the variables' type: its activation function is computed in it too."""
         if not jnp.issubdtype(outputs.dtype, jnp.floating) or outputs.dtype == self.variable_dtype:
             return outputs
+        if id(outputs) in self._merged:
+            _, function, members = self._merged[id(outputs)]
+            members = self._leave(members)
+            left = self._replaced(outputs, function(members))
+            self._merged[id(left)] = (left, function, members)
+            return left
         function, z = self.before_activation(outputs) or (None, None)
         if function is None or z.shape != outputs.shape:
             return self.cast(outputs, self.variable_dtype)
@@ -259,6 +268,24 @@ class Call:
                 `share * loss(own target) + (1 - share) * loss(partner's target)`.
         """
         self.mixings.append((partner, share))
+
+    def merge_members(self, layer, function: Callable, members):
+        """The predictions of an ensemble's members made into one, and remembered: in training each has its own loss.
+
+        Args:
+            layer: the bound copy that merges. Where it is frozen, what stands behind it may be trained.
+            function: makes one prediction, `(batch, ...)`, of `members`.
+            members: their predictions, `(batch, members, ...)`.
+        """
+        merged = function(members)
+        self.merges += self.path(layer._origin) not in self._frozen
+        self._merged[id(merged)] = (merged, function, members)
+        return merged
+
+    def members_of(self, y):
+        """The members' predictions that an array was merged of, `(batch, members, ...)`; `None` where it was not."""
+        found = self._merged.get(id(y))
+        return found and found[2]
 
     def _next_key(self, path: str):
         """The key for the next use of a layer: its own by name, so that adding a layer moves no other's numbers."""

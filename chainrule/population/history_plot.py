@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.ticker import MaxNLocator
 
 from chainrule.training.history_plot import INK, MOST_COLUMNS, TRAINING, VALIDATION, Plot, style
 
@@ -25,7 +26,8 @@ def plot(epochs: list[int], bands: dict[str, dict[str, np.ndarray]], best: dict[
         for kind, values in curves.items():
             _draw(panel, np.array(epochs) + 1, values, kind, best[name] if kind == list(curves)[-1] else None)
         panel.legend(frameon=False, fontsize=8, labelcolor=INK)
-        style(panel, name)
+        style(panel, name, "epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     for panel in panels[len(bands):]:
         panel.set_visible(False)
     return figure

@@ -44,19 +44,25 @@ def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[
                        markersize=6, label=f"best: {value:.4g} in epoch {epoch + 1}")
         if name in best or len(lines) > 1:
             panel.legend(frameon=False, fontsize=8, labelcolor=INK)
-        style(panel, name)
+        style(panel, name, "epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     for panel in panels[len(curves):]:
         panel.set_visible(False)
     return figure
 
 
-def style(panel, name: str) -> None:
-    """Grey lines and letters, which are read on any ground."""
+def style(panel, name: str, along: str | None) -> None:
+    """Grey lines and letters, which are read on any ground.
+
+    Args:
+        panel: axes of Matplotlib.
+        name: what stands above them.
+        along: what stands below them.
+    """
     panel.set_facecolor("none")
     panel.set_title(name, loc="left", fontsize=10, color=INK)
-    panel.set_xlabel("epoch", fontsize=9, color=INK)
+    panel.set_xlabel(along or "", fontsize=9, color=INK)
     panel.tick_params(colors=INK, labelsize=8)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(INK)
     panel.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)

@@ -124,6 +124,8 @@ class Objective:
         if call.mixings and not self.mixes_targets:
             raise SettingError(
                 "A layer calls mix_targets without saying so: write `mixes_targets = True` in its class.")
+        if training:
+            _check_members(call, leaves)
         parts = _mixed(batch, call.mixings)
         for index, (output, prediction) in enumerate(zip(self.outputs, leaves, strict=True)):
             mask = call.mask_of(prediction)
@@ -259,8 +261,32 @@ def _target_mask(loss: Loss | None, target, prediction):
     return None if loss is None else loss.mask(*loss.align(target, prediction))
 
 
+def _check_members(call: Call, outputs) -> None:
+    """Raise where an ensemble's members would be trained by the loss of what was made of their mean."""
+    found = {id(output) for output in outputs if call.members_of(output) is not None}
+    if len(found) < call.merges:
+        raise SettingError(
+            "Behind an EnsembleMean stands another layer, so that the members would be trained by the loss of their "
+            "mean, and not each by its own. Let EnsembleMean be the last layer before the output, activations "
+            "included. For a mean in the midst of a network use Lambda(lambda x: x.mean(1)); an ensemble that is "
+            "finished is frozen by trainable=False.")
+
+
 def _loss_values(loss: Loss, target, prediction, call: Call):
-    """The loss of each row. A cross-entropy of a softmax or sigmoid is computed from what went into it.
+    """The loss of each row; in training that of an ensemble is the mean of its members' losses.
+
+    The loss of the mean would let members rest whose errors others make up for: they would be one large network.
+    """
+    members = call.members_of(prediction) if call.training else None
+    if members is None:
+        loss, prediction = _before_activation(loss, prediction, call)
+        return loss.values(target, prediction)
+    loss, members = _before_activation(loss, members, call)
+    return jax.vmap(lambda member: loss.values(target, member), in_axes=1)(members).mean(0)
+
+
+def _before_activation(loss: Loss, prediction, call: Call):
+    """A cross-entropy of a softmax or sigmoid is computed from what went into it: the loss and the array for that.
 
     Probabilities near 0 and 1 are rounded, and their logarithm has no gradient where it is held back from infinity: a
     network that is sure and wrong could not learn. The values are the same elsewhere.
@@ -272,7 +298,7 @@ def _loss_values(loss: Loss, target, prediction, call: Call):
         if activation is suits.get(loss.target_kind) and getattr(loss, "axis", -1) == -1:
             loss, prediction = copy.copy(loss), logits
             loss.__dict__["from_logits"] = True
-    return loss.values(target, prediction)
+    return loss, prediction
 
 
 def _entry_weights(values, *factors):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from chainrule.devices import compiled
+from chainrule.errors import SettingError
 from chainrule.layers.binding import Tree, apply, walk
 from chainrule.training.batches import Batches
 from chainrule.training.objective import Batch, Objective
@@ -66,18 +67,26 @@ class Predictor:
     A batch that is not full is padded to the next power of two, so batches of up to `n` rows compile at most
     `log2(n) + 1` programs.
 
+    Args:
+        network: the layer that is evaluated.
+        dtype: its precision.
+        batch_size: how many rows at a time suit it.
+        deterministic: whether the same rows give the same bytes on any device.
+        members: whether the members of an ensemble are asked, `(rows, members, ...)`, in the place of their mean.
+
     Attributes:
-        batch_size: how many rows at a time suit the network.
+        batch_size: as above.
         goes_on: whether a batch begins with the state that the one before ended with, as stateful layers say.
     """
 
-    def __init__(self, network, dtype: str, batch_size: int, deterministic: bool = False):
+    def __init__(self, network, dtype: str, batch_size: int, deterministic: bool = False, members: bool = False):
         self.batch_size = batch_size
         self.fixed = fixed_batch_size(network)
         self.goes_on = goes_on(network)
 
         def evaluate(weights, state, x):
             outputs, call = apply(network, weights, state, (x,), dtype=dtype)
+            outputs = jax.tree.map(functools.partial(_members, call), outputs) if members else outputs
             return outputs, call.new_state if self.goes_on else None
 
         self.compiled = compiled(evaluate, deterministic)
@@ -94,6 +103,15 @@ class Predictor:
         else:
             outputs = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], outputs)
         return outputs, new_state if self.goes_on else state
+
+
+def _members(call, output) -> jax.Array:
+    """The members that an output was made of."""
+    members = call.members_of(output)
+    if members is None:
+        raise SettingError("predict_members is for networks whose outputs come out of an EnsembleMean; this one's do "
+                           "not all. `predict` gives its outputs.")
+    return members
 
 
 def goes_on(network) -> bool:

@@ -166,9 +166,9 @@ def compiled_once(function: Callable) -> Callable:
 class Staging:
     """Memory for copies of arrays, kept from one copy of an array to the next for as long as the array is there.
 
-    A data set that is trained on again is copied again, as it may have changed. Into memory that is there that takes a
-    tenth of the time: the system hands out new memory page by page, a virtual machine asks its host for each, and 190 MB
-    then take up to 0.4 s, a third of an epoch.
+    A data set that is trained on again is copied again, as it may have changed. Into memory that is there that takes
+    a tenth of the time: the system hands out new memory page by page, a virtual machine asks its host for each, and
+    190 MB then take up to 0.4 s, a third of an epoch.
 
     Example:
         >>> staging, array = Staging(), np.ones(3)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         schedules,
         series,
         text,
+        tuning,
         uncertainty,
         utils,
     )
@@ -38,20 +39,22 @@ if TYPE_CHECKING:
     from chainrule.network.graph import Input
     from chainrule.population import Population
     from chainrule.runs import Run
+    from chainrule.tuning import tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations",
     "callbacks", "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics",
-    "models", "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "uncertainty",
-    "utils",
+    "models", "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "tune",
+    "tuning", "uncertainty", "utils",
 ]
 
 # Names that are no modules of their own, and where they come from.
 _HOMES = MappingProxyType({
     "Input": "network.graph", "Model": "models", "Population": "population", "Run": "runs",
-    "Sequential": "models", "cache_compilations": "compilation"})
+    "Sequential": "models", "cache_compilations": "compilation",
+    "tune": "tuning"})
 
 
 def __getattr__(name: str):

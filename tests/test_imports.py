@@ -10,7 +10,7 @@ ORDER = [
     "errors", "configuration", "precision", "devices", "kernels", "ops", "activations", "initializers", "regularizers",
     "constraints", "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets",
     "compilation", "training", "uncertainty", "saving", "runs", "callbacks", "models", "population", "series", "text",
-    "applications", "inspect", "symbolic", "utils", "cli",
+    "tuning", "applications", "inspect", "symbolic", "utils", "cli",
 ]
 NUMPY_ONLY = ("data", "datasets", "uncertainty")
 

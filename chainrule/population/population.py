@@ -365,7 +365,7 @@ class Population:
             return resample(count, self.seeds)
         if self._folds is None:
             return None
-        return divide(count, self._folds, self.size, int(self.seeds[0]), _labels(objective, y))
+        return divide(count, self._folds, self.size, int(self.seeds[0]), class_labels(objective, y))
 
     def _chosen(self, members) -> np.ndarray:
         """The numbers of members, checked."""
@@ -779,7 +779,7 @@ def _stopping(callbacks) -> tuple[EarlyStopping | None, list]:
     return (stopping[0] if stopping else None), others
 
 
-def _labels(objective, y: list) -> np.ndarray | None:
+def class_labels(objective, y: list) -> np.ndarray | None:
     """The class of each row, by the first output that has classes; `None` where none has."""
     for output, target in zip(objective.outputs, y, strict=True):
         kind = getattr(output.loss, "target_kind", None)

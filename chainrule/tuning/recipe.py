@@ -1,0 +1,272 @@
+"""What each name of a space decides: a number that members of a population may differ in, or the shape of a network."""
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice, product
+from numbers import Real
+from typing import Any
+
+from chainrule.errors import SettingError, UnknownNameError, did_you_mean, shortened
+from chainrule.models import Model
+from chainrule.population.values import Values
+from chainrule.saving.format import describe_model
+from chainrule.tuning.space import Dimension
+
+FIT = ("batch_size",)  # names of a space that neither a builder nor a population takes, but the fit
+_MOST_SHAPES = 32  # of a space that are looked at for a name
+
+
+@dataclass(eq=False)
+class Shape:
+    """Networks of one shape: what trials of one group share.
+
+    Attributes:
+        model: one of them, compiled.
+        key: the values that decide the shape, by name.
+        axis: for each other name of the space the numbers of the network that it sets; none where this shape has no
+            such number (the rate of a dropout layer that is not there).
+    """
+
+    model: Model
+    key: dict[str, Any]
+    axis: dict[str, list[str]]
+
+    def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The numbers of the network that values set, by path."""
+        return {full: values[name] for name, paths in self.axis.items() for full in paths}
+
+
+@dataclass(eq=False)
+class Recipe:
+    """How values become networks.
+
+    A number goes to the population's axis where it is one of the network's numbers by its own name. A parameter of a
+    builder does too, where networks built with two values of it differ in nothing but in numbers that may differ
+    between members, and those are the values that were given. All else decides shapes.
+
+    Args:
+        source: a compiled model, or a function of the values that returns one.
+        space: the dimensions by name.
+        x: the inputs, by which a network without an input shape is built.
+
+    Attributes:
+        parameters: of the builder.
+    """
+
+    source: Model | Callable[..., Model]
+    space: Mapping[str, Dimension]
+    x: Any
+    parameters: tuple[str, ...] = ()
+    _shapes: list[Shape] = field(default_factory=list)
+    _keys: dict[tuple, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if isinstance(self.source, Model):
+            self.source._require_compiled("tune")
+            self.source = copy.deepcopy(self.source)  # the user's stays as it is
+            with self.source._environment():
+                self.source._ensure_built(self.x)
+        elif callable(self.source) and not isinstance(self.source, type):
+            self.parameters = _parameters(self.source, self.space)
+        else:
+            raise SettingError(f"tune takes a compiled model, or a function of the values that builds one; got "
+                               f"{shortened(self.source)}.")
+
+    def shape(self, values: Mapping[str, Any]) -> Shape:
+        """The shape that values lead to, the same object for the same shape."""
+        certain = tuple(name for name in self.space if name in FIT or (
+            name in self.parameters and not self.space[name].numeric))
+        start = _hashable(values, certain)
+        if start not in self._keys:
+            self._keys[start] = certain + self._shaping(values, certain)
+        names = self._keys[start]
+        for shape in self._shapes:
+            if set(names) <= set(shape.key) and all(_same(values[name], own) for name, own in shape.key.items()):
+                return shape
+        made = self._made(values, {name: values[name] for name in self.space if name in names})
+        self._shapes.append(made)
+        return made
+
+    def _shaping(self, values: Mapping[str, Any], certain: tuple[str, ...]) -> tuple[str, ...]:
+        """The numeric parameters of the builder that decide shapes, beside those that certainly do."""
+        open_names = [name for name in self.space if name in self.parameters and name not in certain]
+        return tuple(name for name in open_names if self._paths(values, name) is None)
+
+    def _made(self, values: Mapping[str, Any], key: dict[str, Any]) -> Shape:
+        model = self.build(values)
+        known = Values(model, 1, {})
+        axis = {}
+        for name in self.space:
+            if name in key:
+                continue
+            if name in self.parameters:
+                paths = self._paths(values, name)
+                if paths is None:  # for other shapes it is a number alone; here it decides more
+                    key[name] = values[name]
+                    continue
+                axis[name] = paths
+            else:
+                axis[name] = _resolved(known, name) or []
+        return Shape(model, key, axis)
+
+    def build(self, values: Mapping[str, Any]) -> Model:
+        """A new network for values; those that are no parameters of the builder are not yet in it."""
+        if isinstance(self.source, Model):
+            return self.source
+        model = self.source(**{name: values[name] for name in self.parameters})
+        if not isinstance(model, Model):
+            raise SettingError(f"The builder returned {shortened(model)}; expected a compiled model. Does it end in "
+                               f"return model?")
+        model._require_compiled("tune")
+        with model._environment():
+            model._ensure_built(self.x)
+        return model
+
+    def model(self, values: Mapping[str, Any]) -> Model:
+        """A new network with all its values, not trained."""
+        model = copy.deepcopy(self.build(values))
+        settings = self.shape(values).settings(values)
+        if settings:
+            numbers = Values(model, 1, settings)
+            numbers.give(model, 0)
+        return model
+
+    def _paths(self, values: Mapping[str, Any], name: str) -> list[str] | None:
+        """The numbers of a network that a parameter of the builder sets to its value; `None` where it does more."""
+        probes = [values[name], *self.space[name].probes()]
+        first, others = probes[0], [probe for probe in probes[1:] if probe != probes[0]]
+        one = self.build(values)
+        found: set[str] = set()
+        for other in others[:2]:
+            changed = _changed(one, first, self.build({**values, name: other}), other)
+            if changed is None:
+                return None
+            found |= changed
+        return sorted(found)
+
+    def check(self, base: Mapping[str, Any]) -> Shape:
+        """The shape of some values, every name of the space checked.
+
+        Raises:
+            UnknownNameError: a name is none of the builder's parameters, and no network of the space has such a number.
+            SettingError: a name has values that are no numbers, and only a builder could take them.
+        """
+        missing = [name for name in self.space if name not in self.parameters and name not in FIT]
+        problem: Exception | None = None
+        for values in self._examples(base):
+            if not missing:
+                break
+            known = Values(self.build(values), 1, {})
+            missing, before = [], missing
+            for name in before:
+                try:
+                    known.resolve(name)
+                except (SettingError, UnknownNameError) as error:
+                    problem = problem or self._worded(name, error, known)
+                    missing.append(name)
+        if missing:
+            raise problem
+        for name in self.space:
+            if name not in self.parameters and name not in FIT and not self.space[name].numeric:
+                raise SettingError(f"The values of {name!r} are no numbers, in which members of a population could "
+                                   f"differ: {shortened(self.space[name].probes())}. Give a function that builds the "
+                                   f"model and has the parameter {name}.")
+        shape = self.shape(base)
+        for name, paths in shape.axis.items():
+            ends = self.space[name].ends()
+            Values(shape.model, len(ends), dict.fromkeys(paths, ends))  # raises what the owner of a number would
+        return shape
+
+    def _examples(self, base: Mapping[str, Any]):
+        """Values of different shapes, `base` first."""
+        yield base
+        names = [name for name in self.parameters if name in self.space]
+        for values in islice(product(*(self.space[name].probes() for name in names)), _MOST_SHAPES):
+            yield {**base, **dict(zip(names, values, strict=True))}
+
+    def _worded(self, name: str, error: Exception, known: Values) -> Exception:
+        """Why a name stands for nothing."""
+        if "Members cannot differ" not in str(error):
+            return error
+        if isinstance(self.source, Model):
+            return UnknownNameError(
+                f"The space has {name!r}, which is no number of the model that can be searched without another shape. "
+                f"{did_you_mean(name, [*known.known(), *FIT])} For what decides shapes, give a function that builds "
+                f"the model and has the parameter {name.rpartition('/')[2]}.")
+        return UnknownNameError(
+            f"The space has {name!r}, which is neither a parameter of the builder nor a number of the model. "
+            f"{did_you_mean(name, [*known.known(), *_names(self.source), *FIT])}")
+
+
+def _names(builder) -> list[str]:
+    return [name for name, parameter in inspect.signature(builder).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
+
+
+def _parameters(builder, space: Mapping[str, Dimension]) -> tuple[str, ...]:
+    """The names of a space that a builder takes; an error where it needs others."""
+    parameters = inspect.signature(builder).parameters
+    for name, parameter in parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise SettingError(f"The builder's parameters are given by name, and {name!r} takes none.")
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if needed and name not in space:
+            raise SettingError(f"The builder needs {name!r}, of which the space says nothing. Add {name!r} to the "
+                               f"space (one value will do), or give the parameter a default. "
+                               f"{did_you_mean(name, space)}")
+    return tuple(name for name in space if name in _names(builder))
+
+
+def _resolved(known: Values, name: str) -> list[str] | None:
+    """The full names of the numbers that a name stands for; `None` where the network has none."""
+    try:
+        return known.resolve(name)
+    except (SettingError, UnknownNameError):
+        return None
+
+
+def _changed(one: Model, first, two: Model, second) -> set[str] | None:
+    """The numbers in which two networks differ, where these are the given values and all else is equal."""
+    if any(isinstance(value, bool) or not isinstance(value, Real) for value in (first, second)):
+        return None
+    before, after = Values(one, 1, {}), Values(two, 1, {})
+    numbers, others = before.known(), after.known()
+    if set(numbers) != set(others):
+        return None
+    changed = {name for name in numbers if numbers[name] != others[name]}
+    if any(numbers[name] != first or others[name] != second for name in changed):
+        return None
+    try:
+        given = copy.deepcopy(one)
+        Values(given, 1, dict.fromkeys(changed, second)).give(given, 0)
+        return changed if _description(given) == _description(two) else None
+    except (SettingError, UnknownNameError):  # what cannot be written down cannot be compared
+        return None
+
+
+def _description(model: Model):
+    text, arrays = describe_model(model)
+    compiled = model._compiled
+    how = (compiled.deterministic, getattr(compiled, "device", None), model.dtype)
+    return text, [(array.shape, str(array.dtype), array.tobytes()) for array in arrays], how
+
+
+def _same(one, other) -> bool:
+    """Whether two values are the same: 1 is not `True`, and an array is itself alone."""
+    if one is other:
+        return True
+    return type(one) is type(other) and not hasattr(one, "__array__") and bool(one == other)
+
+
+def _hashable(values: Mapping[str, Any], names: tuple[str, ...]) -> tuple:
+    """Values as a key; those that cannot be hashed as they are written."""
+    def key(value):
+        try:
+            hash(value)
+        except TypeError:
+            return repr(value)
+        return type(value), value
+
+    return tuple(key(values[name]) for name in names)

@@ -11,6 +11,7 @@ from chainrule.cli.fit import fit
 from chainrule.cli.predict import predict
 from chainrule.cli.resume import resume
 from chainrule.cli.runs import runs
+from chainrule.cli.tune import tune
 from chainrule.cli.write import write
 
 HELP = """Neural networks, trained and used from the command line.
@@ -21,7 +22,7 @@ HELP = """Neural networks, trained and used from the command line.
 app = typer.Typer(
     name="chainrule", help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
-for command in (fit, resume, runs, evaluate, predict, write, augment, doctor):
+for command in (fit, tune, resume, runs, evaluate, predict, write, augment, doctor):
     app.command(epilog=command.examples)(command)
 
 

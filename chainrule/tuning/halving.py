@@ -103,7 +103,7 @@ class Halving:
         finally:
             self._decide(search, reached, until, last=until == rungs[-1])
             search.write(trained)
-            search.progress.keep(len(search.over), search.budget.trials, search.best)
+            search.show()
 
     def _decide(self, search: Search, reached: list[tuple[Places, int]], until: int, last: bool) -> None:
         """Of the trials at a rung, which go on."""

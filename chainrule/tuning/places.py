@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from chainrule.callbacks import Callback, EarlyStopping
@@ -13,6 +14,9 @@ from chainrule.tuning.data import TuningData
 from chainrule.tuning.recipe import Shape
 from chainrule.tuning.space import Dimension
 from chainrule.tuning.trial import Trial
+
+_PER_WEIGHT = 6  # operations for each weight and row that is trained on: two forward, four backward
+_COMPILATION = 3e10  # about as many as a program's compilation takes the time of
 
 
 @dataclass(frozen=True)
@@ -88,18 +92,26 @@ class Places:
               stopping: EarlyStopping | None = None) -> None:
         """Train the trials in some places from one epoch to another.
 
+        Where that costs less than to compile a program for fewer members would, all members are trained: those that
+        are too many as copies.
+
         Args:
             places: their numbers; all of them have been trained for `first` epochs.
             first, until: where to begin and to end.
             callback: is told of epochs, and may end the fit.
             stopping: early stopping by trial.
         """
+        members = self._members(places)
+        idle = self.population.size - len(members)
+        rows = len(jax.tree.leaves(self.data.x)[0])
+        if idle * (until - first) * rows * self.shape.model.count_params() * _PER_WEIGHT < _COMPILATION:
+            members = np.resize(members, self.population.size).tolist()
         callbacks = [callback] if stopping is None else [callback, stopping]
         with warnings.catch_warnings():
             # That some settings fail is in the nature of a search; the results say which.
             warnings.filterwarnings("ignore", r"The loss of \d+ of \d+ members was not finite", UserWarning)
             self.population.fit(self.data.x, self.data.y, epochs=until, initial_epoch=first, callbacks=callbacks,
-                                validation_data=self.data.validation, members=self._members(places), verbose=0,
+                                validation_data=self.data.validation, members=members, verbose=0,
                                 **self.options)
 
     def outcome(self, place: int) -> Outcome:

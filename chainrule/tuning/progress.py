@@ -7,6 +7,7 @@ from chainrule.devices import describe_device
 from chainrule.tuning.trial import Trial
 
 _REFRESH_SECONDS = 0.25
+_LINE_SECONDS = 3.0
 _MEASURE_SECONDS = 1.0  # before this much has passed, the time left would be a wild guess
 
 
@@ -16,13 +17,14 @@ class SearchProgress:
     Args:
         verbosity: 0 for nothing, 1 for a live line, 2 for plain lines.
         monitor: the figure to improve.
+        names: what trials differ in.
     """
 
-    def __init__(self, verbosity: int, monitor: str):
-        self.verbosity, self.monitor = verbosity, monitor
+    def __init__(self, verbosity: int, monitor: str, names: Sequence[str]):
+        self.verbosity, self.monitor, self.names = verbosity, monitor, names
         self.line = live_line() if verbosity == 1 else None
         self.began = time.perf_counter()
-        self._drawn, self._told = -1.0, -1
+        self._drawn, self._kept, self._told = -1.0, self.began, -1
 
     def begin(self, known: int) -> None:
         """Say where it runs, and what is known already."""
@@ -50,11 +52,12 @@ class SearchProgress:
         of = "" if trials is None else f"/{trials}"
         self.line.draw(f"Trials {over}{of}", min(share, 1.0), left, self._best(best))
 
-    def keep(self, over: int, trials: int | None, best: Trial | None) -> None:
-        """A line that stays, after some trials have ended."""
-        if not self.verbosity or over == self._told:
+    def keep(self, over: int, trials: int | None, best: Trial | None, last: bool = False) -> None:
+        """A line that stays, after some trials have ended; at most one every few seconds, and the last."""
+        now = time.perf_counter()
+        if not self.verbosity or over == self._told or (now - self._kept < _LINE_SECONDS and not last):
             return
-        self._told = over
+        self._told, self._kept = over, now
         of = "" if trials is None else f" of {trials}"
         self._say(f"{over}{of} trials  {self._best(best)}  {format_seconds(time.perf_counter() - self.began)}")
 
@@ -71,7 +74,8 @@ class SearchProgress:
     def _best(self, best: Trial | None) -> str:
         if best is None:
             return ""
-        return f"best {self.monitor} {best.figure(self.monitor):.4f} (trial {best.number}: {in_a_line(best)})"
+        values = in_a_line(best, self.names)
+        return f"best {self.monitor} {best.figure(self.monitor):.4f} (trial {best.number}: {values})"
 
     def _say(self, text: str) -> None:
         if self.line is not None:
@@ -80,9 +84,9 @@ class SearchProgress:
             print(text, flush=True)
 
 
-def in_a_line(trial: Trial, names: Sequence[str] | None = None) -> str:
+def in_a_line(trial: Trial, names: Sequence[str]) -> str:
     """The values of a trial: `learning_rate 0.003, units 64`."""
-    return ", ".join(f"{name} {format_value(trial.values[name])}" for name in (names or trial.values))
+    return ", ".join(f"{name} {format_value(trial.values[name])}" for name in names)
 
 
 def format_value(value) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import SettingError, shortened
-from chainrule.tuning.space import Choice, Dimension, Fixed, Integer, LogUniform, encode
+from chainrule.tuning.space import Choice, Dimension, Fixed, Integer, LogUniform, encode, free_names
 from chainrule.tuning.trial import Trial
 
 Space = Mapping[str, Dimension]
@@ -74,7 +74,7 @@ class EvenProposer(Proposer):
     """
 
     def propose(self, space, numbers, seed, trials, monitor, larger):
-        free = [name for name, dimension in space.items() if not isinstance(dimension, Fixed)]
+        free = free_names(space)
         count = max(len(free), 1)
         ratio = 2.0
         for _ in range(64):
@@ -116,8 +116,7 @@ class OptunaProposer(Proposer):
 
     def propose(self, space, numbers, seed, trials, monitor, larger):
         optuna = self._optuna()
-        free = {name: _distribution(optuna, dimension) for name, dimension in space.items()
-                if not isinstance(dimension, Fixed)}
+        free = {name: _distribution(optuna, space[name]) for name in free_names(space)}
         # A study is made anew for each round, its seed from the round's first number: what it proposes follows from
         # the trials alone, and a search that was killed goes on as it would have.
         own_seed = int(np.random.default_rng([seed, numbers[0]]).integers(2**31))

@@ -10,7 +10,7 @@ from chainrule.errors import NotReadyError, SettingError, UnknownNameError, did_
 from chainrule.models import Model
 from chainrule.tuning.progress import format_value, in_a_line
 from chainrule.tuning.search import Search
-from chainrule.tuning.space import Fixed
+from chainrule.tuning.space import free_names
 from chainrule.tuning.trial import Trial
 
 _SHOWN = 20  # trials in a table, unless another number is asked for
@@ -120,7 +120,7 @@ class Results:
     @property
     def names(self) -> list[str]:
         """The names in which trials differ."""
-        return [name for name, dimension in self._search.recipe.space.items() if not isinstance(dimension, Fixed)]
+        return free_names(self._search.recipe.space)
 
     def to_dict(self) -> dict[str, list]:
         """The trials as columns, by number: values, figures, state, epochs, seed."""
@@ -148,12 +148,13 @@ class Results:
         """Headings and cells of the best trials."""
         other = sorted({name for trial in self.trials for name in trial.figures
                         if name != self.monitor and (name.startswith("val_") or not self.monitor.startswith("val_"))})
-        heads = ["trial", *self.names, self.monitor, *other, "epochs", "state"]
+        ends = [end for end in ("epochs", "state") if len({getattr(trial, end) for trial in self.trials}) > 1]
+        heads = ["trial", *self.names, self.monitor, *other, *ends]
         figure = lambda trial, name: "" if math.isnan(value := trial.figure(name)) else f"{value:.4f}"
-        cells = [[str(trial.number), *(format_value(trial.values[name]) for name in self.names),
-                  *(figure(trial, name) for name in (self.monitor, *other)), str(trial.epochs), trial.state]
-                 for trial in self.ranked[:most]]
-        return heads, cells
+        line = lambda trial: [str(trial.number), *(format_value(trial.values[name]) for name in self.names),
+                              *(figure(trial, name) for name in (self.monitor, *other)),
+                              *(str(getattr(trial, end)) for end in ends)]
+        return heads, [line(trial) for trial in self.ranked[:most]]
 
     def table(self, most: int = _SHOWN):
         """The best trials as a table of rich, which `print` of rich and the command line show.
@@ -166,13 +167,15 @@ class Results:
 
         heads, rows = self._rows(most)
         left = len(self.trials) - len(rows)
-        table = Table(*(Column(head, justify="left" if head == "state" else "right") for head in heads), box=None,
-                      padding=(0, 2, 0, 0), header_style="bold", caption=f"and {left} more" if left > 0 else None,
-                      caption_justify="left")
+        # Headings are folded where the terminal is narrow, cells are not.
+        columns = [Column(head, justify="left" if head == "state" else "right", overflow="fold",
+                          min_width=max((len(row[place]) for row in rows), default=0))
+                   for place, head in enumerate(heads)]
+        table = Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold",
+                      caption=f"and {left} more" if left > 0 else None, caption_justify="left")
         styles = {"failed": "red", "interrupted": "yellow", "stopped": "dim"}
         for place, cells in enumerate(rows):
-            table.add_row(*map(Text, cells[:-1]), Text(cells[-1], styles.get(cells[-1], "")),
-                          style="bold" if place == 0 else "")
+            table.add_row(*(Text(cell, styles.get(cell, "")) for cell in cells), style="bold" if place == 0 else "")
         return table
 
     def __rich__(self):

@@ -65,4 +65,4 @@ class Rounds:
                 if trial.state == "running" and (ended or trial.epochs):
                     trial.state = "interrupted"
             search.write(trials)
-            search.progress.keep(len(search.over), search.budget.trials, search.best)
+            search.show()

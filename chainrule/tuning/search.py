@@ -87,10 +87,15 @@ class Judge:
         return math.isnan(other) or (one > other if self.larger else one < other)
 
     def key(self, trial: Trial) -> tuple:
-        """By which trials are sorted, the best first; those that failed come last."""
+        """By which trials are sorted, the best first; those that failed come last.
+
+        Of trials with equal figures, as accuracies are on few rows, the one with the smaller loss is better.
+        """
         value = trial.figure(self.monitor)
-        return (trial.state == "failed", math.isnan(value), 0.0 if math.isnan(value) else
-                -value if self.larger else value, trial.number)
+        loss = trial.figure("val_loss" if self.monitor.startswith("val_") else "loss")
+        signed = -value if self.larger else value
+        return (trial.state == "failed", math.isnan(value), 0.0 if math.isnan(value) else signed,
+                math.inf if math.isnan(loss) else loss, trial.number)
 
 
 @dataclass(eq=False)
@@ -150,7 +155,7 @@ class Search:
             for trial in left:
                 trial.state = "interrupted"
             self.write(left)
-            self.progress.keep(len(self.over), self.budget.trials, self.best)
+            self.show(last=True)
             self.progress.close()
             self.seconds = time.perf_counter() - start
         if self.interrupted:
@@ -212,6 +217,10 @@ class Search:
         self.trials[number] = Trial(number, values, self.seed + number)
         return self.trials[number]
 
+    def show(self, last: bool = False) -> None:
+        """A line of what is known, where lines are shown."""
+        self.progress.keep(len(self.over), self.budget.trials, self.best, last)
+
     def write(self, trials: Iterable[Trial]) -> None:
         """Keep trials as they stand."""
         if self.store is not None:
@@ -272,9 +281,8 @@ class Search:
             trial.state = "failed" if outcome.failed else trial.state
             if self.judge.better(outcome.figures[self.judge.monitor], trial.figure(self.judge.monitor)):
                 trial.figures, trial.best_epoch = outcome.figures, outcome.judged
-                before = math.nan if self.best is None else self.best.figure(self.judge.monitor)
-                if not outcome.failed and (trial is self.best or self.judge.better(
-                        trial.figure(self.judge.monitor), before)):
+                beats = self.best is None or trial is self.best or self.judge.key(trial) < self.judge.key(self.best)
+                if beats and not outcome.failed:
                     self.best, improved = trial, place
         if improved is not None and not places.data.folds_count:
             self.best_model = places.model(improved)

@@ -259,6 +259,16 @@ def _described(value):
     return f"{type(value).__qualname__}({config()!r})" if callable(config) else repr(value)
 
 
+def free_names(space: Mapping[str, Dimension]) -> list[str]:
+    """The names whose values differ between trials.
+
+    Example:
+        >>> free_names({"units": Integer(8, 32), "activation": Fixed("relu")})
+        ['units']
+    """
+    return [name for name, dimension in space.items() if not isinstance(dimension, Fixed)]
+
+
 def encode(space: Mapping[str, Dimension], values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as plain data: of a choice the number of the option, of what is fixed nothing.
 

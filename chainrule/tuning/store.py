@@ -47,8 +47,8 @@ class SearchStore:
         self.folder, self.space = Path(folder).expanduser(), space
         self.path = self.folder / FILE
         if self.path.exists() and not resume:
-            raise SettingError(f"{self.folder} holds a search already. Go on with it by resume=True, or give another "
-                               f"folder.")
+            raise SettingError(f"{self.folder} holds a search already. Go on with it by resume=True (--resume), or give "
+                               f"another folder.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -86,9 +86,9 @@ class SearchStore:
             return given
         for name, value in given.items():
             if known.get(name) != value:
-                what = _WORDS.get(name) or f"{name}={known.get(name)!r}, and now {name}={value!r}"
-                raise SettingError(f"{self.folder} holds a search that was begun with {what}: its trials could not be "
-                                   f"compared with new ones. Give what it was begun with, or another folder.")
+                what = _WORDS.get(name) or f"{name}={known.get(name)!r}, where this one has {name}={value!r}"
+                raise SettingError(f"{self.folder} holds a search that was begun with {what}. New trials could not be "
+                                   f"compared with its own: give what it was begun with, or another folder.")
         return known
 
     def trials(self) -> list[Trial]:

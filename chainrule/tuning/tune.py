@@ -16,7 +16,7 @@ from chainrule.tuning.recipe import Recipe
 from chainrule.tuning.results import Results
 from chainrule.tuning.rounds import Rounds
 from chainrule.tuning.search import Budget, Judge, Search, as_budget
-from chainrule.tuning.space import as_space
+from chainrule.tuning.space import as_space, free_names
 from chainrule.tuning.store import SearchStore, read_settings
 from chainrule.tuning.trial import Trial
 
@@ -120,7 +120,7 @@ def tune(model: Model | Callable[..., Model], space: Mapping[str, Any], data: tu
         store = SearchStore(run, dimensions, resume)
     try:
         search = Search(recipe, parts, proposer, judge, epochs, seed, budget, options, patience, store,
-                        SearchProgress(resolve_verbosity(verbose), judge.monitor), memory)
+                        SearchProgress(resolve_verbosity(verbose), judge.monitor, free_names(dimensions)), memory)
         if store is not None:
             store.begin({"space": {name: dimension.describe() for name, dimension in dimensions.items()},
                          "data": parts.digest(), "model": _fingerprint(shape.model), "epochs": epochs, "seed": seed,

@@ -14,6 +14,7 @@ from chainrule.saving.format import describe_model
 from chainrule.tuning.space import Dimension
 
 FIT = ("batch_size",)  # names of a space that neither a builder nor a population takes, but the fit
+_MOST_PROBES = 4  # values that a parameter of the builder is tried with
 _MOST_SHAPES = 32  # of a space that are looked at for a name
 
 
@@ -81,12 +82,23 @@ class Recipe:
         if start not in self._keys:
             self._keys[start] = certain + self._shaping(values, certain)
         names = self._keys[start]
-        for shape in self._shapes:
-            if set(names) <= set(shape.key) and all(_same(values[name], own) for name, own in shape.key.items()):
+        alike = [shape for shape in self._shapes if set(names) <= set(shape.key) and all(
+            _same(values[name], own) for name, own in shape.key.items())]
+        for shape in alike:
+            if self._holds(shape, values):
                 return shape
+        if alike:  # what held for the values that were tried does not hold for these
+            names = (*names, *self.parameters)
         made = self._made(values, {name: values[name] for name in self.space if name in names})
         self._shapes.append(made)
         return made
+
+    def _holds(self, shape: Shape, values: Mapping[str, Any]) -> bool:
+        """Whether a network of this shape with its numbers set is the one that the builder makes of the values."""
+        settings = {full: values[name] for name in self.parameters for full in shape.axis.get(name, ())}
+        if not settings:
+            return True
+        return _description(_given(shape.model, settings)) == _description(self.build(values))
 
     def _shaping(self, values: Mapping[str, Any], certain: tuple[str, ...]) -> tuple[str, ...]:
         """The numeric parameters of the builder that decide shapes, beside those that certainly do."""
@@ -125,12 +137,7 @@ class Recipe:
 
     def model(self, values: Mapping[str, Any]) -> Model:
         """A new network with all its values, not trained."""
-        model = copy.deepcopy(self.build(values))
-        settings = self.shape(values).settings(values)
-        if settings:
-            numbers = Values(model, 1, settings)
-            numbers.give(model, 0)
-        return model
+        return _given(self.build(values), self.shape(values).settings(values))
 
     def _paths(self, values: Mapping[str, Any], name: str) -> list[str] | None:
         """The numbers of a network that a parameter of the builder sets to its value; `None` where it does more."""
@@ -138,7 +145,7 @@ class Recipe:
         first, others = probes[0], [probe for probe in probes[1:] if probe != probes[0]]
         one = self.build(values)
         found: set[str] = set()
-        for other in others[:2]:
+        for other in others[:_MOST_PROBES]:
             changed = _changed(one, first, self.build({**values, name: other}), other)
             if changed is None:
                 return None
@@ -239,11 +246,17 @@ def _changed(one: Model, first, two: Model, second) -> set[str] | None:
     if any(numbers[name] != first or others[name] != second for name in changed):
         return None
     try:
-        given = copy.deepcopy(one)
-        Values(given, 1, dict.fromkeys(changed, second)).give(given, 0)
+        given = _given(one, dict.fromkeys(changed, second))
         return changed if _description(given) == _description(two) else None
     except (SettingError, UnknownNameError):  # what cannot be written down cannot be compared
         return None
+
+
+def _given(model: Model, settings: Mapping[str, Any]) -> Model:
+    """A copy of a network with some of its numbers set."""
+    model = copy.deepcopy(model)
+    Values(model, 1, settings).give(model, 0)
+    return model
 
 
 def _description(model: Model):

@@ -12,7 +12,7 @@ from chainrule.errors import SettingError, shortened
 
 _PLAIN = (str, bool, int, float, type(None))
 _ENDS = (0.0, 0.5, math.nextafter(1.0, 0.0))  # of a range, and its middle
-_INSIDE = (0.5, 0.25, 0.75)
+_INSIDE = (0.5, 0.01, 0.25, 0.75, 0.99)
 
 
 class Dimension:

@@ -47,8 +47,8 @@ class SearchStore:
         self.folder, self.space = Path(folder).expanduser(), space
         self.path = self.folder / FILE
         if self.path.exists() and not resume:
-            raise SettingError(f"{self.folder} holds a search already. Go on with it by resume=True (--resume), or give "
-                               f"another folder.")
+            raise SettingError(f"{self.folder} holds a search already. Go on with it by resume=True (--resume), or "
+                               f"give another folder.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

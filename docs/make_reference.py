@@ -27,6 +27,7 @@ from chainrule import (
     series,
     symbolic,
     text,
+    tuning,
     uncertainty,
     utils,
 )
@@ -152,6 +153,13 @@ def sections() -> list[Section]:
         Section("Uncertainty", "Predictions of several members made into one, how sure it is, and whether that is "
                 "true. NumPy arrays in, NumPy arrays out.",
                 _listed("uncertainty", uncertainty, returned=("CalibrationCurve", "CoverageCurve", "GaussianMixture"))),
+        Section("Tuning", "Many settings of a network tried at once; `by=\"optuna\"` needs "
+                "`pip install 'chainrule[tuning]'`.",
+                [Entry("tune", chainrule.tune), *_with_methods("tuning.Results", tuning.Results, returned=True),
+                 Entry("tuning.Trial", tuning.Trial, returned=True),
+                 *_listed("tuning", tuning, except_for=("Results", "Trial", "tune", "Dimension", "Proposer")),
+                 Entry("tuning.Dimension", tuning.Dimension, methods=("value",), returned=True),
+                 Entry("tuning.Proposer", tuning.Proposer, methods=("propose",))]),
         Section("Data sets", "Found in the folder that `CHAINRULE_DATA` names, in the cache, or downloaded once.",
                 [*(Entry(f"datasets.{name}.load_data", getattr(datasets, name).load_data)
                    for name in ("cifar10", "digits", "fashion_mnist", "mnist")),

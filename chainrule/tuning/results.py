@@ -97,6 +97,15 @@ class Results:
 
         Returns:
             The model. On the rows it was trained on in the search, it ends with the same weights but for rounding.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> len(results.retrain(epochs=3).history.epoch)
+            3
         """
         search = self._search
         chosen = self.best if trial is None else self._trial(trial)
@@ -123,7 +132,17 @@ class Results:
         return free_names(self._search.recipe.space)
 
     def to_dict(self) -> dict[str, list]:
-        """The trials as columns, by number: values, figures, state, epochs, seed."""
+        """The trials as columns, by number: values, figures, state, epochs, seed.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> results.to_dict()["seed"]
+            [0, 1, 2, 3]
+        """
         figures = list(dict.fromkeys(name for trial in self.trials for name in trial.figures))
         columns: dict[str, list] = {"trial": [trial.number for trial in self.trials]}
         columns |= {name: [trial.values[name] for trial in self.trials] for name in self._search.recipe.space}
@@ -136,6 +155,15 @@ class Results:
 
         Raises:
             ImportError: pandas is not installed.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> results.to_frame().shape
+            (4, 7)
         """
         try:
             import pandas
@@ -161,6 +189,15 @@ class Results:
 
         Args:
             most: how many of them.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> results.table(most=2).row_count
+            2
         """
         from rich.table import Column, Table
         from rich.text import Text
@@ -212,6 +249,15 @@ class Results:
         Raises:
             ImportError: Matplotlib is not installed.
             SettingError: there is nothing to draw.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> len(results.plot_parallel().axes)
+            1
         """
         return _plots().plot_parallel(*self._drawn(names), self.monitor, self.larger)
 
@@ -223,6 +269,15 @@ class Results:
 
         Raises:
             ImportError, SettingError: as for `plot_parallel`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x = np.linspace(-1, 1, 32)[:, None]
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> results = cr.tune(model, {"learning_rate": [0.01, 0.1]}, (x, 2 * x), 4, epochs=2, verbose=0)
+            >>> [panel.get_title(loc="left") for panel in results.plot_slices().axes]
+            ['learning_rate']
         """
         return _plots().plot_slices(*self._drawn(names), self.monitor, self.larger)
 

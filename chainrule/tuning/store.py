@@ -144,7 +144,8 @@ def read_settings(folder) -> dict[str, Any]:
         try:
             return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM settings")}
         except sqlite3.Error as error:
-            raise FileFormatError(f"{path} cannot be read as the file of a search: {error}.") from error
+            raise FileFormatError(f"{path} cannot be read as the file of a search: {error}. Give another "
+                                  f"folder.") from error
 
 
 def _written(figures: Mapping) -> str:

@@ -174,8 +174,8 @@ def test_folders_that_cannot_be_used(build, rows, tmp_path):
     (tmp_path / "two" / "search.sqlite").write_bytes(b"x" * 4096)
     with pytest.raises(FileFormatError) as caught:
         search(build, rows, tmp_path / "two", 2, resume=True)
-    assert str(caught.value) == (f"{tmp_path / 'two' / 'search.sqlite'} cannot be read as the file of a search: file is "
-                                 f"not a database.")
+    assert str(caught.value) == (f"{tmp_path / 'two' / 'search.sqlite'} cannot be read as the file of a search: file "
+                                 f"is not a database. Give another folder.")
 
 
 def test_two_searches_in_one_folder_are_kept_apart(build, rows, tmp_path):

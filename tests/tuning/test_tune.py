@@ -264,7 +264,8 @@ def test_lines_say_how_far_it_is(build, rows, capsys):
      "tune judges by 'val_loss', which trials will not report. Validation figures need validation_split, "
      "validation_data or folds. Did you mean 'loss'?"),
     ({"budget": None}, SettingError,
-     "budget is a number of trials, or says more: {'minutes': 2}, with the names trials, epochs and minutes; got None."),
+     "budget is a number of trials, or says more: {'minutes': 2}, with the names trials, epochs and minutes; got "
+     "None."),
     ({"budget": {"hours": 2}}, SettingError,
      "budget is a number of trials, or says more: {'minutes': 2}, with the names trials, epochs and minutes; got "
      "{'hours': 2}."),

@@ -47,21 +47,6 @@ def test_a_number_that_a_builder_uses_for_more_decides_shapes():
     assert set(shape.key) == {"rate"}  # and what has one value is no choice at all
 
 
-def test_a_number_that_decides_more_at_a_few_values():
-    def build(rate):
-        model = cr.Sequential([cr.Input((4,)), Dense(8 if rate == 0.3 else 4), Dense(1)])
-        model.compile(cr.optimizers.SGD(rate), "mse")
-        return model
-
-    space = as_space({"rate": (0.1, 0.9)})
-    recipe = Recipe(build, space, X)
-    usual = recipe.check({"rate": 0.5})
-    assert usual.axis == {"rate": ["learning_rate"]} and recipe.shape({"rate": 0.4}) is usual
-    other = recipe.shape({"rate": 0.3})
-    assert other.key == {"rate": 0.3} and other.model.count_params() == 49
-    assert recipe.shape({"rate": 0.3}) is other
-
-
 def test_a_number_that_is_changed_on_its_way_decides_shapes():
     def build(keep):
         model = cr.Sequential([cr.Input((4,)), Dropout(1 - keep), Dense(1)])

@@ -27,6 +27,7 @@ from chainrule.layers import BatchNormalization, Dense, Dropout
 from chainrule.optimizers import SGD, Adam
 from chainrule.schedules import CosineDecay
 
+PATIENCE_SECONDS = 300  # that any process may take
 _ROWS, _SIZE = 150, 16
 
 
@@ -160,6 +161,19 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.crash.job", "chainrule.cli.main"])
     return context
+
+
+def ended(process) -> bool:
+    """Wait until a process has ended; `False` where it does not.
+
+    Seconds are counted one by one, so that the time in which this machine, or all that runs here, was stopped is not
+    among them.
+    """
+    for _ in range(PATIENCE_SECONDS):
+        process.join(1)
+        if not process.is_alive():
+            return True
+    return False
 
 
 def _keep_errors(place: str) -> None:

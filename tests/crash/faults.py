@@ -31,7 +31,7 @@ from chainrule.models import load_model
 from chainrule.saving.checkpoint import SUFFIX, read_checkpoint
 from tests.crash import job, shim
 
-CASE, EPOCHS, PACE = "memory", 2, 0.0
+CASE, EPOCHS, PACE = "small", 2, 0.0
 ATTEMPTS = 4  # at a call that not every training makes
 WRITES = ("write", "writev", "pwrite", "pwrite64")
 

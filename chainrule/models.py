@@ -479,6 +479,8 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
+        if not isinstance(resume, bool):
+            raise SettingError(f"resume is True or False; got {resume!r}. The folder is named by run='runs/first'.")
         if resume and run is None:
             raise SettingError("resume=True goes on with a run: say in which folder it is, as in run='runs/first'.")
         check_steps("steps_per_epoch", steps_per_epoch)
@@ -519,7 +521,7 @@ class Model(Network):
                 keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {
                     "training_data": describe_data(batches, data),
                     "validation_data": describe_data(validation_batches, validation),
-                    "validation_freq": validation_freq}, epochs))
+                    "validation_freq": validation_freq} | ({} if seed is None else {"seed": seed}), epochs))
                 told = [*told, RunRecorder(keeper.metrics, keeper.run.log_steps)]
                 history.resumed_from = history.params["resumed_from"] = keeper.resumed_from
             display = TrainingProgress(history.params["verbose"])

@@ -71,8 +71,11 @@ class Results:
     def __init__(self, path: Path | None):
         self.path, self.calls, self.found = path, None, []
         if path is not None and path.exists():
-            lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-            self.calls, self.found = lines[0], [Result(*line) for line in lines[1:]]
+            text = path.read_text()
+            whole = text[: text.rfind("\n") + 1]
+            path.write_text(whole)  # without a line in whose midst the command was killed
+            lines = [json.loads(line) for line in whole.splitlines()]
+            self.calls, self.found = lines[0] if lines else None, [Result(*line) for line in lines[1:]]
 
     def begin(self, calls: list[str]) -> None:
         """Note the calls of the training, where an earlier command has not done so."""
@@ -222,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, help="how many faults; all without it")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order and the sample (0)")
     parser.add_argument("--processes", type=int, default=2, help="trainings at once (2)")
     parser.add_argument("--results", type=Path, help="a file that keeps each result; what it holds is not done again")
     options = parser.parse_args(arguments)
@@ -255,13 +258,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def drawn(calls: list[str], sample: int | None, seed: int) -> list[Trial]:
-    """The faults that can happen at the calls of a training, or a sample of them."""
+    """The faults that can happen at the calls of a training, or a sample of them, in an order drawn with the seed.
+
+    What was tried when the command is stopped is therefore a sample of all.
+    """
     trials = [Trial(number, kind) for number, call in enumerate(calls, 1) for kind in shim.FAULTS
               if kind not in shim.WRITES_ONLY or call.split()[1] in WRITES]
-    if sample is None:
-        return trials
-    chosen = np.random.default_rng(seed).permutation(len(trials))[:sample]
-    return [trials[index] for index in sorted(chosen)]
+    return [trials[index] for index in np.random.default_rng(seed).permutation(len(trials))[:sample]]
 
 
 def summary(results: Results, seconds: float) -> str:

@@ -45,6 +45,9 @@ def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[
         if name in best or len(lines) > 1:
             panel.legend(frameon=False, fontsize=8, labelcolor=_INK)
         _style(panel, name)
+        if max(len(epochs) for epochs, _ in lines.values()) == 1:
+            epoch = max(epochs[0] for epochs, _ in lines.values()) + 1
+            panel.set_xlim(epoch - 0.5, epoch + 0.5)  # else Matplotlib divides a single epoch
     for panel in panels[len(curves):]:
         panel.set_visible(False)
     return figure
@@ -56,7 +59,7 @@ def _style(panel, name: str) -> None:
     panel.set_title(name, loc="left", fontsize=10, color=_INK)
     panel.set_xlabel("epoch", fontsize=9, color=_INK)
     panel.tick_params(colors=_INK, labelsize=8)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color(_INK)
     panel.grid(axis="y", color=_INK, alpha=0.25, linewidth=0.6)

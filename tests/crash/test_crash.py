@@ -58,8 +58,8 @@ def test_results_are_kept_for_the_next_command(tmp_path):
     again.add(faults.Result(*trials[2], calls[1], "killed", []))
     assert faults.Results(path).found == again.found and again.missing(trials) == trials[3:]
     assert faults.summary(again, 3.0) == (
-        "2 faults at the 2 calls of a training (3 s): 1 fails from then on: no space, 1 fails once: no space. 0 trainings "
-        "came to their end in spite of them. 1 trainings made fewer calls, so that nothing happened.")
+        "2 faults at the 2 calls of a training (3 s): 1 fails from then on: no space, 1 fails once: no space. 0 "
+        "trainings came to their end in spite of them. 1 trainings made fewer calls, so that nothing happened.")
 
 
 def test_a_process_that_does_not_end_is_told(tmp_path, monkeypatch):

@@ -521,7 +521,7 @@ class Model(Network):
                 keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {
                     "training_data": describe_data(batches, data),
                     "validation_data": describe_data(validation_batches, validation),
-                    "validation_freq": validation_freq} | ({} if seed is None else {"seed": seed}), epochs))
+                    "validation_freq": validation_freq, "seed": seed}, epochs))
                 told = [*told, RunRecorder(keeper.metrics, keeper.run.log_steps)]
                 history.resumed_from = history.params["resumed_from"] = keeper.resumed_from
             display = TrainingProgress(history.params["verbose"])

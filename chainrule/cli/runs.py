@@ -75,7 +75,7 @@ def _command(settings: dict) -> dict:
     """The options of the command line that began a run."""
     options = settings.get("notes", {}).get("command", {}).get("options", {})
     return {name: value for name, value in options.items() if value is not None
-            and name not in ("run", "epochs")}
+            and name not in ("run", "epochs", "seed")}
 
 
 def _seconds(run) -> float:
@@ -126,7 +126,7 @@ def _print_list(lines: list[dict]) -> None:
     figures = [name if (name := f"val_{figure}") in reported else figure for figure in ("loss", "accuracy")
                if {figure, f"val_{figure}"} & reported]
     columns = [Column(name, no_wrap=True) for name in ("status", "epochs", *figures, "time", "seen")]
-    table = Table(Column("run", overflow="fold", min_width=min(max(len(line["run"]) for line in lines), 30)), *columns,
+    table = Table(Column("run", overflow="fold", min_width=min(max(len(line["run"]) for line in lines), 22)), *columns,
                   box=None, padding=(0, 2, 0, 0), header_style="bold", caption="Figures are the best of all epochs.",
                   caption_justify="left")
     for line in lines:

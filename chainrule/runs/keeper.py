@@ -60,6 +60,7 @@ class Keeper:
             self.checkpoint = self._newest_whole()
             if self.checkpoint is not None:
                 check_same(run, self.checkpoint.facts, facts)
+                self.facts = facts | {"seed": self.checkpoint.facts.get("seed", facts.get("seed"))}
             else:
                 notes = _notes(run)
                 _write_json(run.folder / "environment.json", describe_environment())

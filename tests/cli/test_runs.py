@@ -39,7 +39,7 @@ def test_trainings_are_listed_and_compared(here):
     first = run("runs", "--sort", "val_loss").output.splitlines()[1]
     assert first.startswith("runs/digits ")
     compared = run("runs", "runs/digits", "runs/digits-2").output
-    assert re.search(r"command/seed +0 +1", compared) and "command/hidden" not in compared
+    assert re.search(r"^seed +0 +1 *$", compared, re.M) and "command/hidden" not in compared
     assert re.search(r"^epochs +2 +1 *$", compared, re.M) and re.search(r"^epochs trained +2 +1 *$", compared, re.M)
     assert "command/epochs" not in compared
     wrong = run("runs", "--sort", "val_los")
@@ -122,3 +122,11 @@ def test_a_training_that_left_no_checkpoint_can_be_resumed_again_and_again(here)
             path.unlink()
         assert run("resume", "first").exit_code == 0
     assert Run("first").settings["notes"]["command"]["options"]["epochs"] == 1
+
+
+def test_a_list_fits_into_80_columns(here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(*QUICK, "--epochs", 1, "--run", "runs/a-rather-long-name-for-a-run-of-many-words").exit_code == 0
+    heading, first, *_ = run("runs").output.splitlines()
+    assert heading.split() == ["run", "status", "epochs", "val_loss", "val_accuracy", "time", "seen"]
+    assert re.fullmatch(r"runs/a-rather-long-nam\S* +finished +1/1 +\d\.\d{4} +\d\.\d{4} +[\d.]+ s +\d\d:\d\d *", first)

@@ -97,6 +97,9 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(tmp_path):
     for options, what in cases:
         text = message(SettingError, run=folder, resume=True, **options)
         assert text.startswith(f"{folder} was begun with {what}") and text.endswith(end)
+    assert fit(run=folder, resume=True, epochs=4, seed=None).epoch == [0, 1, 2, 3]
+    assert message(SettingError, run=folder, resume=True, seed=7) == (
+        f"{folder} was begun with seed=0; this fit has 7. {end}")
     assert fit(run=folder, resume=True, epochs=5).epoch == [0, 1, 2, 3, 4]
 
 

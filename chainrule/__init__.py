@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations", "callbacks",
-    "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics", "models",
-    "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "utils",
+    "Input", "Model", "Population", "Run", "Sequential", "activations", "applications", "cache_compilations",
+    "callbacks", "constraints", "data", "datasets", "errors", "initializers", "inspect", "layers", "losses", "metrics",
+    "models", "ops", "optimizers", "population", "regularizers", "runs", "schedules", "series", "text", "utils",
 ]
 
 # Names that are no modules of their own, and where they come from.

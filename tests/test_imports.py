@@ -9,8 +9,8 @@ ROOT = Path(chainrule.__file__).parent
 ORDER = [
     "errors", "configuration", "precision", "devices", "kernels", "ops", "activations", "initializers", "regularizers",
     "constraints", "losses", "metrics", "schedules", "optimizers", "layers", "network", "data", "datasets",
-    "compilation", "training", "saving", "runs", "callbacks", "models", "population", "series", "text", "applications", "inspect",
-    "symbolic", "utils", "cli",
+    "compilation", "training", "saving", "runs", "callbacks", "models", "population", "series", "text", "applications",
+    "inspect", "symbolic", "utils", "cli",
 ]
 NUMPY_ONLY = ("data", "datasets")
 

@@ -253,7 +253,8 @@ class Population:
         chosen = self._chosen(members)
         if (validation_data is not None or validation_split) and self._has_own_rows:
             way = "folds hold out rows" if self._folds is not None else "bootstrap samples leave rows out"
-            raise SettingError(f"{way} for each member to be judged on. Leave validation_split and validation_data out.")
+            raise SettingError(f"{way} for each member to be judged on. Leave validation_split and validation_data "
+                               f"out.")
         with model._environment():
             own = is_by_member(sample_weight, self.size, _row_count(x))
             sample_weight = np.asarray(sample_weight).T if own else sample_weight  # rows first, to be divided
@@ -774,8 +775,8 @@ def _stopping(callbacks) -> tuple[EarlyStopping | None, list]:
     for callback in others:
         built_in = type(callback).__module__.startswith("chainrule.") and not isinstance(callback, LambdaCallback)
         if built_in:
-            raise SettingError(f"{type(callback).__name__} is made for one network. A population takes EarlyStopping and "
-                               f"callbacks of your own, which are told of epochs.")
+            raise SettingError(f"{type(callback).__name__} is made for one network. A population takes EarlyStopping "
+                               f"and callbacks of your own, which are told of epochs.")
     return (stopping[0] if stopping else None), others
 
 

@@ -182,7 +182,15 @@ class Population:
         return None if self._rows is None else self._rows.folds
 
     def count_params(self) -> int:
-        """How many numbers the weights of all members hold."""
+        """How many numbers the weights of all members hold.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((2,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> Population(model, 4).count_params()
+            12
+        """
         return self.size * self._model.count_params()
 
     def __len__(self) -> int:
@@ -200,6 +208,15 @@ class Population:
 
         Args:
             print_fn: what receives the text instead of `print`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((2,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> lines = []
+            >>> Population(model, learning_rate=[0.1, 0.2]).summary(lines.append)
+            >>> lines[1:]
+            ['Members: 2, 6 weights in all', 'learning_rate: 0.1 to 0.2, 2 values']
         """
         show = print_fn or print
         self._model.summary(show)
@@ -593,6 +610,16 @@ class Population:
         Raises:
             FileFormatError: the file is damaged or is not a population's.
             UnknownLayerError: it uses a layer or function that is neither built in nor in `custom_objects`.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Population(model, 3).save(pathlib.Path(folder) / "first.population")
+            ...     Population.load(pathlib.Path(folder) / "first.population").seeds.tolist()
+            [0, 1, 2]
         """
         return load_population(cls, path, custom_objects)
 
@@ -622,15 +649,44 @@ class Population:
         Args:
             metric: the figure of the last fit to judge by, `val_loss` by default (`loss` where nothing was validated).
                 Members are judged by the weights that they hold.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.rank("loss").tolist()
+            [1, 0]
         """
         return self.history.order(metric)
 
     def best(self, metric: str | None = None) -> Model:
-        """The best member as an ordinary model; `metric` is as for `rank`."""
+        """The best member as an ordinary model; `metric` is as for `rank`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.best("loss").optimizer.learning_rate
+            0.1
+        """
         return self.member(self.rank(metric)[0])
 
     def worst(self, metric: str | None = None) -> Model:
-        """The worst member as an ordinary model; `metric` is as for `rank`."""
+        """The worst member as an ordinary model; `metric` is as for `rank`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.worst("loss").optimizer.learning_rate
+            0.001
+        """
         return self.member(self.rank(metric)[-1])
 
     def subset(self, members: Iterable[int]) -> "Population":

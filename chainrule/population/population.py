@@ -51,8 +51,8 @@ class Population:
     """Many networks of one description that one compiled program trains at once, each with numbers of its own.
 
     Each member is to its network what `fit(seed=...)` of a model with that member's numbers is: the same first
-    weights, the same order of rows, the same dropout. Where the same kernels run, the bytes are the same; where the
-    compiler joins members' products into larger ones, sums are rounded in another order.
+    weights, the same order of rows, the same dropout. They differ by rounding, where sums over members are taken in
+    another order.
 
         population = Population(model, 32, learning_rate=np.geomspace(1e-4, 1e-1, 32))
         population.fit(x, y, epochs=20, validation_split=0.1, seed=0)

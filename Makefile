@@ -16,7 +16,7 @@ test: $(STAMPS)/dev ## the tests
 	@$(BIN)/python -m pytest -n auto --doctest-modules chainrule tests --ignore tests/parity -m "not peers"
 
 parity: $(STAMPS)/peers ## values and gradients beside PyTorch and Keras; the benchmark's peers learn
-	@KERAS_BACKEND=torch $(BIN)/python -m pytest tests/parity tests/benchmarks -m peers
+	@KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto tests/parity tests/benchmarks -m peers
 
 bench: $(STAMPS)/peers ## speed beside PyTorch, Keras, scikit-learn, Flax and hand-written JAX; BENCH=--quick for a look
 	@$(BIN)/python benchmarks/run.py $(BENCH)

@@ -66,7 +66,7 @@ def cache_compilations(folder: str | PathLike | None = None, max_bytes: int = MA
         raise FileAccessError(f"Compiled programs cannot be kept in {place}: {error.strerror}. Name a folder that can "
                               f"be written to: cache_compilations('folder').") from error
     _remove_oldest(place, max_bytes)
-    _tell_jax(place)
+    keep_programs_in(place)
     return place
 
 
@@ -76,7 +76,7 @@ def stop_caching() -> None:
     Example:
         >>> stop_caching()
     """
-    _tell_jax(None)
+    keep_programs_in(None)
 
 
 def programs_folder(folder: str | PathLike | None = None) -> Path:
@@ -141,8 +141,8 @@ def _remove_oldest(folder: Path, max_bytes: int) -> None:
         size -= its_size
 
 
-def _tell_jax(folder: Path | None) -> None:
-    """JAX's settings for its cache: every program is kept, not only those that took a second to compile."""
+def keep_programs_in(folder: Path | None) -> None:
+    """Tell JAX in which folder to keep programs, if any: all of them, not only those that took a second to compile."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 

@@ -182,19 +182,20 @@ class Staging:
     def __init__(self):
         self._kept: dict[tuple, tuple[weakref.ref, np.ndarray]] = {}
 
-    def take(self, array: np.ndarray, size: int) -> np.ndarray:
-        """Memory of `size` bytes for a copy of an array: where the last one was, unless that is still in use."""
-        _, room = self._kept.pop(self._key(array), (None, None))
-        return np.empty(size, np.uint8) if room is None or len(room) != size else room
-
-    def lend(self, copy: np.ndarray, array: np.ndarray, room: np.ndarray) -> None:
-        """Keep the memory when the copy in it is gone, if the array that was copied still is there."""
+    def room(self, array: np.ndarray, size: int) -> np.ndarray:
+        """Memory of `size` bytes for a copy of an array: that of the last one, unless it is still in use."""
         key, owner = self._key(array), array if array.base is None else array.base
+        jax.device_put(np.uint8(0))  # JAX lets go of memory that it has done with when it next takes some
+        _, room = self._kept.pop(key, (None, None))
+        room = np.empty(size, np.uint8) if room is None or len(room) != size else room
         try:
             source = weakref.ref(owner, lambda _, kept=self._kept: kept.pop(key, None))
         except TypeError:  # an owner of memory that is not NumPy's own and cannot be watched
-            return
-        weakref.finalize(copy, _keep, self._kept, key, source, room)
+            return room
+        # All views of it keep this one alive, as it is not NumPy's own memory to them: when it goes, nothing uses it.
+        lent = np.frombuffer(memoryview(room), np.uint8)
+        weakref.finalize(lent, _keep, self._kept, key, source, room)
+        return lent
 
     @staticmethod
     def _key(array: np.ndarray) -> tuple:
@@ -203,7 +204,7 @@ class Staging:
 
 
 def _keep(kept: dict, key: tuple, source: weakref.ref, room: np.ndarray) -> None:
-    """What is done when a copy is gone."""
+    """What is done when a copy is gone: its memory is kept if the array that was copied is still there."""
     if source() is not None:
         kept[key] = source, room
 
@@ -231,12 +232,10 @@ def to_device(array, rows: int | None = None, staging: Staging | None = None) ->
     shape = array.shape if rows is None else (rows, *array.shape[1:])
     size = math.prod(shape) * dtype.itemsize
     kept = staging is not None and size >= _FEWEST_KEPT_BYTES
-    room = staging.take(array, size + _ALIGNMENT) if kept else np.empty(size + _ALIGNMENT, np.uint8)
+    room = staging.room(array, size + _ALIGNMENT) if kept else np.empty(size + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     copy = room[start : start + size].view(dtype).reshape(shape)
     np.copyto(copy if rows is None else copy[: len(array)], array, casting="unsafe")
     if rows is not None:
         copy[len(array) :] = copy[len(array) - 1]
-    if kept:
-        staging.lend(copy, array, room)
     return jax.device_put(copy)

@@ -55,6 +55,7 @@ from chainrule.training.fit import Fit, Pace, floats
 from chainrule.training.history import History
 from chainrule.training.predict import Evaluation, Predictor, concatenate, default_batch_size, goes_on
 from chainrule.training.program import RunState, TrainingProgram
+from chainrule.training.statistics import check_can_follow
 from chainrule.training.stream import (
     Stream,
     batches_in_turn,
@@ -479,6 +480,8 @@ class Model(Network):
         check_whole("epochs", epochs, minimum=0)
         check_whole("initial_epoch", initial_epoch, minimum=0)
         check_whole("validation_freq", validation_freq, minimum=1)
+        if not isinstance(resume, bool):
+            raise SettingError(f"resume is True or False; got {resume!r}. The folder is named by run='runs/first'.")
         if resume and run is None:
             raise SettingError("resume=True goes on with a run: say in which folder it is, as in run='runs/first'.")
         check_steps("steps_per_epoch", steps_per_epoch)
@@ -514,11 +517,12 @@ class Model(Network):
                 "metrics": objective.names(), "verbose": resolve_verbosity(verbose),
                 "validation_freq": 0 if held_out is None else validation_freq})
             told, keeper = _as_list(callbacks), None
+            self._check_averages(objective, start, batches.size, data, told)
             if run is not None:
                 keeper = readers.enter_context(self._keeper(as_run(run), resume, told, start, {
                     "training_data": describe_data(batches, data),
                     "validation_data": describe_data(validation_batches, validation),
-                    "validation_freq": validation_freq}, epochs))
+                    "validation_freq": validation_freq, "seed": seed}, epochs))
                 told = [*told, RunRecorder(keeper.metrics, keeper.run.log_steps)]
                 history.resumed_from = history.params["resumed_from"] = keeper.resumed_from
             display = TrainingProgress(history.params["verbose"])
@@ -531,6 +535,14 @@ class Model(Network):
             if keeper is not None:
                 keeper.save_model(self)
         return history
+
+    def _check_averages(self, objective, start: RunState, rows: int, data, callbacks: list) -> None:
+        """Raise where the fit ends with an average of weights, and running statistics could not be taken for it."""
+        who = [f"{type(self.optimizer).__name__} with use_ema=True"] if self.optimizer.averages_weights else []
+        who += [type(callback).__name__ for callback in callbacks if getattr(callback, "averages_weights", False)]
+        if who:
+            inputs = prepare.input_arrays(self, data.source.head()[0]) if isinstance(data, Stream) else data.x
+            check_can_follow(who[0], objective, start, inputs, rows, data)
 
     def _keeper(self, run: Run, resume: bool, callbacks: list, start: RunState, data: dict, epochs: int) -> Keeper:
         """What keeps a fit in a folder, with all that must be the same when it goes on."""

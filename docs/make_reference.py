@@ -21,6 +21,7 @@ from chainrule import (
     metrics,
     models,
     optimizers,
+    population,
     regularizers,
     saving,
     schedules,
@@ -127,6 +128,10 @@ def sections() -> list[Section]:
                  *(Entry(f"applications.imagenet.{name}", getattr(applications.imagenet, name))
                    for name in ("preprocess_input", "decode_predictions", "classes")),
                  Entry("saving.read_pytorch", saving.read_pytorch), Entry("saving.read_keras", saving.read_keras)]),
+        Section("Populations", "Many networks trained by one program: `cr.Population`. The guide is "
+                "docs/populations.md.",
+                [*_with_methods("Population", population.Population),
+                 *_with_methods("population.PopulationHistory", population.PopulationHistory, returned=True)]),
         Section("Inspection", "Looking into networks.",
                 [*_listed("inspect", chainrule.inspect, except_for=("Picture",),
                           returned=("GradientReport", "Maximisation", "WeightCheck")),

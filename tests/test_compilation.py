@@ -16,7 +16,8 @@ X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 
 @pytest.fixture(autouse=True)
 def stop():
-    """Leave JAX as it was."""
+    """Begin without a cache, and leave none behind."""
+    compilation.stop_caching()
     yield
     compilation.stop_caching()
 

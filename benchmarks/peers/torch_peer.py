@@ -16,6 +16,7 @@ class Sequences(nn.Module):
     def __init__(self, part: Recur):
         super().__init__()
         self.lstm = nn.LSTM(part.inputs, part.units, batch_first=True)
+        self.lstm.bias_hh_l0.requires_grad_(False)  # both trained, the bias would move twice as fast as the others' one
 
     def forward(self, x):
         return self.lstm(x)[0]
@@ -62,7 +63,8 @@ class TorchRun:
         if job.held:
             self.x_held, self.y_held = self._inputs(data.x_held), self._targets(data.y_held)
         self.shuffled_x, self.shuffled_y = torch.empty_like(self.x), torch.empty_like(self.y)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), LEARNING_RATE, eps=ADAM_EPSILON, fused=True)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, LEARNING_RATE, eps=ADAM_EPSILON, fused=True)
         self.cross_entropy = (nn.functional.binary_cross_entropy_with_logits if job.outputs == 1
                               else nn.functional.cross_entropy)
         self.forward = torch.compile(self.model, dynamic=False) if compiled else self.model

@@ -30,6 +30,9 @@ class ExponentialMovingAverage(Average, Callback):
     Attributes:
         average: the average as it stands during training.
 
+    Raises:
+        SettingError: in `fit`, where running statistics cannot be taken anew.
+
     Reference: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging (1992).
 
     Example:

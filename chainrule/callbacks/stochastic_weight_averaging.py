@@ -10,6 +10,7 @@ from chainrule.training.events import Callback
 class Average:
     """What callbacks that end a fit with an average of the weights have in common: taking their place."""
 
+    averages_weights = True
     left: list | None = None
 
     @property
@@ -34,6 +35,7 @@ class StochasticWeightAveraging(Average, Callback):
 
     The running statistics of batch normalisation do not belong to such weights. They are taken anew by a pass over the
     training data when training ends, as averages over its batches; data that are streamed are read once more for it.
+    Layers of your own that keep such statistics say by which setting, `statistics_momentum = "momentum"`.
     The figures in the history are those of the weights that were trained. With `EarlyStopping(
     restore_best_weights=True)` the one that comes last in `callbacks` decides how the fit ends.
 
@@ -46,7 +48,7 @@ class StochasticWeightAveraging(Average, Callback):
             are left as they are.
 
     Raises:
-        SettingError: in `fit`, where it ends before `start_epoch`.
+        SettingError: in `fit`, where it ends before `start_epoch`, or where running statistics cannot be taken anew.
 
     Reference: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization (2018).
 

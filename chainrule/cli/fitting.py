@@ -66,6 +66,7 @@ def train(model, x, y=None, *, validation_data, patience: int, say, quiet: bool,
               resume=resume, **options)
     if stopping.stopped_epoch:
         say(f"Stopped early; the weights are those of epoch {stopping.best_epoch + 1}, the best on held-out rows.")
+    say(f"The run is in {run.folder}; chainrule runs lists its figures.")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import typer
 
 from chainrule.cli import terminal
 
-_COLOURS = {"running": "green", "finished": "", "interrupted": "yellow", "failed": "red", "died": "red", "new": "dim"}
+_COLOURS = {"running": "green", "finished": "", "interrupted": "yellow", "failed": "red", "died": "red",
+            "damaged": "red", "new": "dim"}
 
 
 @terminal.command("chainrule runs", "chainrule runs runs/digits runs/digits-2", "chainrule runs --sort val_accuracy")
@@ -35,28 +36,46 @@ def runs(
         print(json_format.dumps(lines, indent=1, default=str))
     elif not lines:
         terminal.console().print(f"There are no runs in {folders[0]}.")
-    elif len(folders) > 1:
-        _print_comparison(lines)
     else:
-        _print_list(lines)
+        print_lines = _print_comparison if len(folders) > 1 else _print_list
+        print_lines(lines)
+        for line in lines:
+            if "problem" in line:
+                terminal.console().print(line["problem"], style="red", markup=False, soft_wrap=True)
 
 
 def _line(run) -> dict:
-    """What is shown of a run."""
+    """What is shown of a run; little of one whose files cannot be read."""
+    from chainrule.errors import FileFormatError
+
+    try:
+        return _line_of_whole(run)
+    except FileFormatError as error:
+        return {"run": str(run.folder), "status": "damaged", "epochs": 0, "of": None, "seconds": 0.0,
+                "last_sign": run.last_sign(), "best": {}, "settings": {}, "problem": str(error)}
+
+
+def _line_of_whole(run) -> dict:
     history = run.history
     epochs = max(map(len, history.values()), default=0)
     settings = run.settings
-    return {"run": str(run.folder), "status": run.status, "epochs": epochs, "of": settings.get("epochs"),
+    return {"run": str(run.folder), "status": run.status, "epochs": epochs, "of": _asked(settings, epochs),
             "seconds": _seconds(run), "last_sign": run.last_sign(),
             "best": {name: _best(name, values) for name, values in history.items() if name != "learning_rate"},
             "settings": _flat({name: value for name, value in settings.items() if name not in ("network", "notes")}
                               | {"command": _command(settings)})}
 
 
+def _asked(settings: dict, epochs: int) -> int | None:
+    """How many epochs were asked for; a run that went on beyond was asked for those that it has."""
+    return None if settings.get("epochs") is None else max(settings["epochs"], epochs)
+
+
 def _command(settings: dict) -> dict:
     """The options of the command line that began a run."""
     options = settings.get("notes", {}).get("command", {}).get("options", {})
-    return {name: value for name, value in options.items() if value is not None and name != "run"}
+    return {name: value for name, value in options.items() if value is not None
+            and name not in ("run", "epochs", "seed")}
 
 
 def _seconds(run) -> float:
@@ -107,7 +126,7 @@ def _print_list(lines: list[dict]) -> None:
     figures = [name if (name := f"val_{figure}") in reported else figure for figure in ("loss", "accuracy")
                if {figure, f"val_{figure}"} & reported]
     columns = [Column(name, no_wrap=True) for name in ("status", "epochs", *figures, "time", "seen")]
-    table = Table(Column("run", overflow="fold", min_width=min(max(len(line["run"]) for line in lines), 30)), *columns,
+    table = Table(Column("run", overflow="fold", min_width=min(max(len(line["run"]) for line in lines), 22)), *columns,
                   box=None, padding=(0, 2, 0, 0), header_style="bold", caption="Figures are the best of all epochs.",
                   caption_justify="left")
     for line in lines:
@@ -132,7 +151,7 @@ def _print_comparison(lines: list[dict]) -> None:
         if any(value != values[0] for value in values):
             table.add_row(Text(name, "dim"), *(Text("" if value is None else str(value)) for value in values))
     table.add_row()
-    table.add_row(Text("epochs", "bold"), *(str(line["epochs"]) for line in lines))
+    table.add_row(Text("epochs trained", "bold"), *(str(line["epochs"]) for line in lines))
     for name in dict.fromkeys(name for line in lines for name in line["best"]):
         table.add_row(Text(f"best {name}", "bold"),
                       *(f"{line['best'][name]:.4f}" if name in line["best"] else "" for line in lines))

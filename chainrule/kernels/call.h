@@ -77,6 +77,26 @@ class Shapes {
     return member;
   }
 
+  // As `array`, for one of those at the end of a call, which it may not have.
+  template <ffi::DataType type = ffi::F32>
+  Member<ffi::NativeType<type>> optional(const char* name, const ffi::RemainingArgs& rest, size_t place,
+                                         std::initializer_list<int64_t> axes) {
+    if (place >= rest.size()) return {nullptr, 0};
+    auto buffer = rest.get<ffi::Buffer<type>>(place);
+    require(buffer.has_value(), "an array is not of its type");
+    return buffer.has_value() ? array(name, *buffer, axes) : Member<ffi::NativeType<type>>{nullptr, 0};
+  }
+
+  // As `result`, likewise, where it is wanted.
+  template <ffi::DataType type = ffi::F32>
+  Member<ffi::NativeType<type>> optional(const char* name, const ffi::RemainingRets& rest, size_t place, bool wanted,
+                                         std::initializer_list<int64_t> axes) {
+    if (!wanted || place >= rest.size()) return {nullptr, 0};
+    auto buffer = rest.get<ffi::Buffer<type>>(place);
+    require(buffer.has_value(), "a result is not of its type");
+    return buffer.has_value() ? result(name, *buffer, axes) : Member<ffi::NativeType<type>>{nullptr, 0};
+  }
+
   void require(bool condition, const char* text);
   int64_t members() const { return members_; }
   ffi::Error error() const;

@@ -75,12 +75,7 @@ ffi::Error forward(ffi::ThreadPool threads, ffi::Buffer<type> x, ffi::Buffer<typ
   int64_t inputs = shape.channels / groups;
   auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
   auto kernel_of = shapes.array("kernel", kernel, {shape.window[0], shape.window[1], inputs, shape.filters});
-  Member<float> bias_of{nullptr, 0};
-  if (rest.size() > 0) {
-    auto bias = rest.get<Floats>(0);
-    if (bias.has_error()) return bias.error();
-    bias_of = shapes.array("bias", *bias, {shape.filters});
-  }
+  auto bias_of = shapes.optional("bias", rest, 0, {shape.filters});
   shapes.require(rest.size() < 2, "a convolution takes images, a kernel and at most a bias");
   auto y_of = shapes.result("y", y, {shape.images, shape.rows, shape.columns, shape.filters});
   int64_t size = shape.window[0] * shape.window[1] * shape.channels * rounded_up(shape.filters / groups, 32);
@@ -101,18 +96,13 @@ ffi::Error input(ffi::ThreadPool threads, ffi::Buffer<type> dy, ffi::Buffer<type
   auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
   auto kernel_of = shapes.array("kernel", kernel, {shape.window[0], shape.window[1], shape.channels / groups,
                                                    shape.filters});
-  Member<float> bias_of{nullptr, 0};
-  if (rest.size() > 0) {
-    auto bias = rest.get<Floats>(0);
-    if (bias.has_error()) return bias.error();
-    bias_of = shapes.array("bias", *bias, {shape.channels});
-  }
+  auto bias_of = shapes.optional("bias", rest, 0, {shape.channels});
   shapes.require(rest.size() < 2, "a transposed convolution takes images, a kernel and at most a bias");
   auto dx_of = shapes.result("dx", dx, {shape.images, shape.height, shape.width, shape.channels});
   int64_t size = shape.window[0] * shape.window[1] * shape.filters * rounded_up(shape.channels / groups, 32);
   return with_scratch(shapes, threads, size, [&](Pool& pool, int64_t member, float* scratch) {
-    found->input(pool, {shape, dy_of.at(member), kernel_of.at(member), bias_of.at(member),
-                                       dx_of.at(member), scratch, Activation(activation)});
+    found->input(pool, {shape, dy_of.at(member), kernel_of.at(member), bias_of.at(member), dx_of.at(member), scratch,
+                        Activation(activation)});
   });
 }
 
@@ -138,34 +128,20 @@ ffi::Error weights(ffi::ThreadPool threads, ffi::Buffer<type> x, ffi::Buffer<typ
   if (shapes.failed()) return shapes.error();
   auto x_of = shapes.array("x", x, {shape.images, shape.height, shape.width, shape.channels});
   auto dy_of = shapes.array("dy", dy, {shape.images, shape.rows, shape.columns, shape.filters});
-  Member<float> dbias_of{nullptr, 0};
-  Member<ffi::NativeType<type>> y_of{nullptr, 0}, dz_of{nullptr, 0};
   shapes.require(rest.size() == (activation == 0 ? 0 : 1), "the number of arrays does not fit");
   shapes.require(more.size() == size_t(with_bias) + size_t(with_entered), "the number of results does not fit");
-  if (rest.size() > 0) {
-    auto y = rest.get<ffi::Buffer<type>>(0);
-    if (y.has_error()) return y.error();
-    y_of = shapes.array("y", *y, {shape.images, shape.rows, shape.columns, shape.filters});
-  }
+  std::initializer_list<int64_t> places{shape.images, shape.rows, shape.columns, shape.filters};
+  auto y_of = shapes.optional<type>("y", rest, 0, places);
   auto dkernel_of = shapes.result("dkernel", dkernel, {shape.window[0], shape.window[1], shape.channels / groups,
                                                        shape.filters});
-  if (with_bias && more.size() > 0) {
-    auto dbias = more.get<Floats>(0);
-    if (dbias.has_error()) return dbias.error();
-    dbias_of = shapes.result("dbias", *dbias, {shape.filters});
-  }
-  if (with_entered && more.size() > size_t(with_bias)) {
-    auto dz = more.get<ffi::Buffer<type>>(with_bias);
-    if (dz.has_error()) return dz.error();
-    dz_of = shapes.result("dz", *dz, {shape.images, shape.rows, shape.columns, shape.filters});
-  }
+  auto dbias_of = shapes.optional("dbias", more, 0, with_bias, {shape.filters});
+  auto dz_of = shapes.optional<type>("dz", more, with_bias, with_entered, places);
   int64_t parts = parts_of(shape);
   int64_t numbers = shape.window[0] * shape.window[1] * (shape.channels / groups) * shape.filters + shape.filters;
   return with_scratch(shapes, threads, parts > 1 ? parts * numbers : 0,
                       [&](Pool& pool, int64_t member, float* scratch) {
     found->weights(pool, {shape, x_of.at(member), y_of.at(member), dy_of.at(member), dz_of.at(member),
-                                         dkernel_of.at(member), dbias_of.at(member), scratch, parts,
-                                         Activation(activation)});
+                          dkernel_of.at(member), dbias_of.at(member), scratch, parts, Activation(activation)});
   });
 }
 

@@ -8,12 +8,7 @@ static ffi::Error forward(ffi::ThreadPool threads, Floats x, Floats kernel, ffi:
   Shapes shapes;
   auto x_of = shapes.array("x", x, {rows, inputs});
   auto kernel_of = shapes.array("kernel", kernel, {inputs, units});
-  Member<float> bias_of{nullptr, 0};
-  if (rest.size() > 0) {
-    auto bias = rest.get<Floats>(0);
-    if (bias.has_error()) return bias.error();
-    bias_of = shapes.array("bias", *bias, {units});
-  }
+  auto bias_of = shapes.optional("bias", rest, 0, {units});
   auto y_of = shapes.result("y", y, {rows, units});
   shapes.require(rest.size() < 2, "a dense layer takes an input, a kernel and at most a bias");
   shapes.require(activation >= 0 && activation < int64_t(Activation::count), "there is no such activation");
@@ -36,17 +31,8 @@ static ffi::Error backward(ffi::ThreadPool threads, Floats x, Floats kernel, Flo
   auto dkernel_of = shapes.result("dkernel", dkernel, {inputs, units});
   shapes.require(rest.size() == size_t(with_bias) + size_t(with_input), "the number of results does not fit");
   shapes.require(activation >= 0 && activation < int64_t(Activation::count), "there is no such activation");
-  Member<float> dbias_of{nullptr, 0}, dx_of{nullptr, 0};
-  if (with_bias && rest.size() > 0) {
-    auto dbias = rest.get<Floats>(0);
-    if (dbias.has_error()) return dbias.error();
-    dbias_of = shapes.result("dbias", *dbias, {units});
-  }
-  if (with_input && rest.size() > size_t(with_bias)) {
-    auto dx = rest.get<Floats>(with_bias);
-    if (dx.has_error()) return dx.error();
-    dx_of = shapes.result("dx", *dx, {rows, inputs});
-  }
+  auto dbias_of = shapes.optional("dbias", rest, 0, with_bias, {units});
+  auto dx_of = shapes.optional("dx", rest, with_bias, with_input, {rows, inputs});
   return for_members(shapes, threads, [&](Pool& pool, int64_t member) {
     kernels().dense_backward(pool, {x_of.at(member), kernel_of.at(member), y_of.at(member), dy_of.at(member),
                                     dz_of.at(member), dkernel_of.at(member), dbias_of.at(member), dx_of.at(member),

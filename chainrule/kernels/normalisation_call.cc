@@ -12,12 +12,7 @@ static ffi::Error forward(ffi::ThreadPool threads, Floats x, Floats gamma, Float
   auto gamma_of = shapes.array("gamma", gamma, {channels});
   auto beta_of = shapes.array("beta", beta, {channels});
   auto epsilon_of = shapes.array("epsilon", epsilon, {1});
-  Member<float> weight_of{nullptr, 0};
-  if (rest.size() > 0) {
-    auto weight = rest.get<Floats>(0);
-    if (weight.has_error()) return weight.error();
-    weight_of = shapes.array("weight", *weight, {rows});
-  }
+  auto weight_of = shapes.optional("weight", rest, 0, {rows});
   shapes.require(rest.size() < 2, "normalisation takes at most five arrays");
   auto y_of = shapes.result("y", y, {rows, channels});
   auto mean_of = shapes.result("mean", mean, {channels});
@@ -44,12 +39,7 @@ static ffi::Error backward(ffi::ThreadPool threads, Floats x, Floats gamma, Floa
   auto dy_of = shapes.array("dy", dy, {rows, channels});
   auto dmean_of = shapes.array("dmean", dmean, {channels});
   auto dvariance_of = shapes.array("dvariance", dvariance, {channels});
-  Member<float> weight_of{nullptr, 0};
-  if (rest.size() > 0) {
-    auto weight = rest.get<Floats>(0);
-    if (weight.has_error()) return weight.error();
-    weight_of = shapes.array("weight", *weight, {rows});
-  }
+  auto weight_of = shapes.optional("weight", rest, 0, {rows});
   shapes.require(rest.size() < 2, "the gradient of normalisation takes at most nine arrays");
   auto dx_of = shapes.result("dx", dx, {rows, channels});
   auto dgamma_of = shapes.result("dgamma", dgamma, {channels});

@@ -27,19 +27,15 @@ class Operands {
   template <ffi::DataType type = ffi::F32>
   Member<ffi::NativeType<type>> array(const char* name, std::initializer_list<int64_t> axes, bool present = true) {
     if (!present) return {nullptr, 0};
-    auto buffer = arrays_.get<ffi::Buffer<type>>(array_++);
-    if (buffer.has_value()) return shapes.array(name, *buffer, axes);
-    shapes.require(false, "an array of a recurrence is missing, or not of its type");
-    return {nullptr, 0};
+    shapes.require(array_ < arrays_.size(), "an array of a recurrence is missing");
+    return shapes.optional<type>(name, arrays_, array_++, axes);
   }
 
   template <ffi::DataType type = ffi::F32>
   Member<ffi::NativeType<type>> result(const char* name, std::initializer_list<int64_t> axes, bool present = true) {
     if (!present) return {nullptr, 0};
-    auto buffer = results_.get<ffi::Buffer<type>>(result_++);
-    if (buffer.has_value()) return shapes.result(name, *buffer, axes);
-    shapes.require(false, "a result of a recurrence is missing, or not of its type");
-    return {nullptr, 0};
+    shapes.require(result_ < results_.size(), "a result of a recurrence is missing");
+    return shapes.optional<type>(name, results_, result_++, true, axes);
   }
 
   // One axis of the array at a place, counted from the last; -1 where there is none.

@@ -100,17 +100,12 @@ static void run_steps(Pool& pool, Division division, int64_t batch, int64_t pane
 }
 
 // Calls `tile(constant, row)` for tiles that cover the rows.
-template <int ROWS>
-struct RowsConstant {
-  static constexpr int value = ROWS;
-};
-
 template <int ROWS, class Tile>
 static inline void over_rows(Range rows, const Tile& tile) {
   int64_t row = rows.begin;
-  for (; rows.end - row >= ROWS; row += ROWS) tile(RowsConstant<ROWS>{}, row);
-  for (; rows.end - row >= 2; row += 2) tile(RowsConstant<2>{}, row);
-  if (row < rows.end) tile(RowsConstant<1>{}, row);
+  for (; rows.end - row >= ROWS; row += ROWS) tile(Constant<ROWS>{}, row);
+  for (; rows.end - row >= 2; row += 2) tile(Constant<2>{}, row);
+  if (row < rows.end) tile(Constant<1>{}, row);
 }
 
 template <Cell cell, class Numbers>

@@ -72,8 +72,20 @@ static inline Vector square_root(Vector x) {
   return root;
 }
 
-// e ** x = 2 ** n * e ** r with |r| <= ln(2) / 2, the second factor by its Taylor polynomial of degree 7: within 2 units
-// in the last place. Where the result is below the normal numbers it is 0; NaN stays NaN.
+// e ** x near 0: its Taylor polynomial of degree 7.
+static inline Vector power_of_e(Vector x) {
+  Vector power = broadcast(1.98412698e-4f);
+  power = power * x + 1.38888889e-3f;
+  power = power * x + 8.33333333e-3f;
+  power = power * x + 4.16666667e-2f;
+  power = power * x + 1.66666667e-1f;
+  power = power * x + 0.5f;
+  power = power * x + 1.0f;
+  power = power * x + 1.0f;
+  return power;
+}
+
+// e ** x = 2 ** n * e ** r with |r| <= ln(2) / 2: within 2 units in the last place. Where the result is below the normal numbers it is 0; NaN stays NaN.
 static inline Vector exponential(Vector x) {
   const Vector highest = broadcast(88.72283f), lowest = broadcast(-87.33654f);
   Vector bounded = x > highest ? highest : (x < lowest ? lowest : x);
@@ -81,14 +93,7 @@ static inline Vector exponential(Vector x) {
   Vector turns = (bounded * 1.44269504f + shift) - shift;
   Vector rest = bounded - turns * 0.693145752f;
   rest = rest - turns * 1.42860677e-6f;
-  Vector power = broadcast(1.98412698e-4f);
-  power = power * rest + 1.38888889e-3f;
-  power = power * rest + 8.33333333e-3f;
-  power = power * rest + 4.16666667e-2f;
-  power = power * rest + 1.66666667e-1f;
-  power = power * rest + 0.5f;
-  power = power * rest + 1.0f;
-  power = power * rest + 1.0f;
+  Vector power = power_of_e(rest);
   // In two factors, so that 2 ** 128 does not overflow before it is multiplied.
   Integers exponent = __builtin_convertvector(turns, Integers);
   Integers half = exponent >> 1;
@@ -107,14 +112,7 @@ static inline Vector logistic(Vector x) {
   Vector turns = (bounded * -1.44269504f + shift) - shift;
   Vector rest = turns * -0.693145752f - bounded;
   rest = rest - turns * 1.42860677e-6f;
-  Vector power = broadcast(1.98412698e-4f);
-  power = power * rest + 1.38888889e-3f;
-  power = power * rest + 8.33333333e-3f;
-  power = power * rest + 4.16666667e-2f;
-  power = power * rest + 1.66666667e-1f;
-  power = power * rest + 0.5f;
-  power = power * rest + 1.0f;
-  power = power * rest + 1.0f;
+  Vector power = power_of_e(rest);
   Vector scale = (Vector)((__builtin_convertvector(turns, Integers) + 127) << 23);
   return 1.0f / (1.0f + power * scale);
 }

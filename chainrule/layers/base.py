@@ -19,7 +19,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -102,6 +102,9 @@ class Layer(Configurable):
     casts_weights = True  # whether its trained weights do; state always comes as it is kept
     mixes_targets = False  # whether it mixes rows in training, and tells the loss by `self._bound.mix_targets`
     prepares = ()  # the dtypes of inputs that it works on before the compiled program begins (`layers/host.py`)
+    # The setting by which running statistics follow the batches: "momentum" where `call` assigns in training
+    # `momentum * moving + (1 - momentum) * batch`. "" where the state that it assigns is something else.
+    statistics_momentum: ClassVar[str | None] = None
     each_step = False  # whether outside of training it treats each step of sequences, (batch, time, ...), by itself
 
     name: str | None = field(default=None, kw_only=True)

@@ -328,6 +328,8 @@ def _replace(bound, steps: list[str], value) -> None:
     target = bound.__dict__
     if steps[0] not in target or hasattr(target[steps[0]], "call"):
         return
+    if len(steps) == 2 and isinstance(target[steps[0]], (str, type(None))):
+        return  # a regulariser given by its name: `penalty` finds it in the weight
     if len(steps) == 2:
         target[steps[0]] = copy.copy(target[steps[0]])
         target = target[steps[0]].__dict__
@@ -390,8 +392,8 @@ def initialise(root, key, dtype: str = "float32", scale=None,
     """Starting weights and state of a built layer, a pure function of the key.
 
     Each weight draws from a stream of its own, named by its path; `dtype` is the precision of the network. `scale`
-    multiplies the weights that are drawn at random and trained. `settings` replace plain numbers among the settings of initialisers, by path:
-    `{"dense/kernel_initializer/stddev": 0.1}`.
+    multiplies the weights that are drawn at random and trained. `settings` replace plain numbers among the settings of
+    initialisers, by path: `{"dense/kernel_initializer/stddev": 0.1}`.
     """
     weights, state, settings = {}, {}, settings or {}
     for path, layer in walk(root):
@@ -400,7 +402,8 @@ def initialise(root, key, dtype: str = "float32", scale=None,
             initializer = _with_settings(weight.initializer, f"{full.lstrip('/')}_initializer/", settings)
             drawn = initializers.draw(initializer, random.fold_in(key, path_number(full)), weight.shape,
                                       weight.dtype or variable_dtype(dtype))
-            branch(weights if weight.trainable else state, path)[name] = drawn if scale is None or not _is_random(weight) else drawn * scale
+            drawn = drawn * scale if scale is not None and _is_random(weight) else drawn
+            branch(weights if weight.trainable else state, path)[name] = drawn
     return weights, state
 
 

@@ -57,6 +57,7 @@ class BatchNormalization(Layer):
 
     supports_masking = True
     casts_weights = False
+    statistics_momentum = "momentum"
 
     @property
     def each_step(self) -> bool:

@@ -42,6 +42,7 @@ class Recurrent(Layer):
 
     supports_masking = True
     goes_on = True  # what it carries from step to step serves for sequences of any length
+    statistics_momentum = ""  # where it is stateful, it keeps where its sequences stand
 
     def build(self, input_shape):
         if not isinstance(input_shape, (list, tuple)) or len(input_shape) < 3:

@@ -235,6 +235,11 @@ class Optimizer(Configurable):
         return jax.tree.map(lambda weight, average: average.astype(weight.dtype), weights, state["average"])
 
     @property
+    def averages_weights(self) -> bool:
+        """Whether `final_weights` returns others than were trained."""
+        return self.use_ema
+
+    @property
     def _steps_per_update(self) -> int:
         return self.gradient_accumulation_steps or 1
 

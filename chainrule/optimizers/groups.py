@@ -116,6 +116,10 @@ class MultiOptimizer(Optimizer):
             moved |= optimizer.final_weights(parts[name], state[name])
         return join(moved)
 
+    @property
+    def averages_weights(self) -> bool:
+        return any(optimizer.averages_weights for _, _, optimizer in self._members())
+
     def _members(self):
         """For each group: its name in the state, the prefix of its hyperparameters, and its optimiser."""
         groups = enumerate(self.optimizers.items())

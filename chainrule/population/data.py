@@ -109,8 +109,9 @@ def member_data(model, objective: Objective, x, y: list, count: int, size: int, 
 def _checked(sample_weight, size: int, count: int) -> np.ndarray:
     weights = arrays.as_arrays(sample_weight, "sample_weight")
     if weights.shape != (size, count):
-        raise ShapeError(f"sample_weight has the shape {format_shape(weights.shape)}; expected {format_shape((count,))} "
-                         f"for all members, or {format_shape((size, count))}, one weight a row for each member.")
+        raise ShapeError(f"sample_weight has the shape {format_shape(weights.shape)}; expected "
+                         f"{format_shape((count,))} for all members, or {format_shape((size, count))}, one weight a "
+                         f"row for each member.")
     arrays.check_weights(weights)
     return weights
 

@@ -107,7 +107,8 @@ def _checked(description) -> dict[str, Any]:
         value = description[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise FileFormatError(f"population.json has the entry {name!r} of a kind that it cannot have")
-    if not 1 <= description["size"] <= _MOST_MEMBERS or not all(isinstance(name, str) for name in description["values"]):
+    names = description["values"]
+    if not 1 <= description["size"] <= _MOST_MEMBERS or not all(isinstance(name, str) for name in names):
         raise FileFormatError("population.json does not say how many members there are, or in what they differ")
     return description
 
@@ -120,8 +121,8 @@ def _taken(found: dict[str, np.ndarray], name: str, shape: tuple, dtype) -> np.n
     fits = array.ndim == len(shape) and all(wanted in (None, size) for wanted, size in zip(
         shape, array.shape, strict=True))
     if not fits or array.dtype != dtype:
-        raise FileFormatError(f"the array {name!r} has the shape {array.shape} and the type {array.dtype}, which do not "
-                              f"fit the others")
+        raise FileFormatError(f"the array {name!r} has the shape {array.shape} and the type {array.dtype}, which do "
+                              f"not fit the others")
     return np.array(array)
 
 

@@ -292,5 +292,5 @@ def _failure(history: PopulationHistory) -> str:
     names = ", ".join(map(str, numbers[:10])) + ", ..." * (len(numbers) > 10)
     one = len(numbers) == 1
     return (f"The loss of {len(numbers)} of {history.size} members was not finite (member{'s' * (not one)} {names}). "
-            f"{'It keeps its' if one else 'They keep their'} weights from before that step, and the others were trained "
-            f"on. A smaller learning rate or gradient clipping (clipnorm=1.0) usually helps.")
+            f"{'It keeps its' if one else 'They keep their'} weights from before that step, and the others were "
+            f"trained on. A smaller learning rate or gradient clipping (clipnorm=1.0) usually helps.")

@@ -41,7 +41,14 @@ class PopulationHistory:
         return {name: np.array(lines).reshape(len(lines), self.size) for name, lines in self._lines.items()}
 
     def add(self, epoch: int, figures: dict[str, np.ndarray], members: np.ndarray) -> None:
-        """Take in the figures of some members in an epoch."""
+        """Take in the figures of some members in an epoch.
+
+        Example:
+            >>> history = PopulationHistory(2, ["loss"])
+            >>> history.add(0, {"loss": np.array([0.5, 0.25])}, np.arange(2))
+            >>> history.epoch
+            [0]
+        """
         if epoch not in self.epoch:
             self.epoch.append(epoch)
             for lines in self._lines.values():
@@ -51,7 +58,14 @@ class PopulationHistory:
             self._lines[name][place][members] = values
 
     def line(self, epoch: int) -> dict[str, np.ndarray]:
-        """The figures of an epoch, `(members,)` by name; those that nobody has are left out."""
+        """The figures of an epoch, `(members,)` by name; those that nobody has are left out.
+
+        Example:
+            >>> history = PopulationHistory(2, ["loss"])
+            >>> history.add(0, {"loss": np.array([0.5, 0.25])}, np.arange(2))
+            >>> history.line(0)["loss"].tolist()
+            [0.5, 0.25]
+        """
         found = {name: lines[self.epoch.index(epoch)] for name, lines in self._lines.items()}
         return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
@@ -72,6 +86,12 @@ class PopulationHistory:
 
         Args:
             metric: the name of a figure; `val_loss` by default, or `loss` where nothing was validated.
+
+        Example:
+            >>> history = PopulationHistory(2, ["loss"])
+            >>> history.add(0, {"loss": np.array([0.5, 0.25])}, np.arange(2))
+            >>> history.reached().tolist()
+            [0.5, 0.25]
         """
         values = self.history[self.find(metric)]
         restored = self.params.get("restores_best", False)
@@ -84,7 +104,14 @@ class PopulationHistory:
         return found
 
     def find(self, metric: str | None) -> str:
-        """The name of a figure, checked; the one to judge by where none is given."""
+        """The name of a figure, checked; the one to judge by where none is given.
+
+        Example:
+            >>> history = PopulationHistory(2, ["loss"])
+            >>> history.add(0, {"loss": np.array([0.5, 0.25])}, np.arange(2))
+            >>> history.find(None)
+            'loss'
+        """
         if not self.epoch:
             raise SettingError("There are no figures yet: fit the population first.")
         if metric is None:
@@ -94,7 +121,14 @@ class PopulationHistory:
         return metric
 
     def order(self, metric: str | None = None) -> np.ndarray:
-        """The numbers of the members, the best by a figure first, those whose training failed last."""
+        """The numbers of the members, the best by a figure first, those whose training failed last.
+
+        Example:
+            >>> history = PopulationHistory(2, ["loss"])
+            >>> history.add(0, {"loss": np.array([0.5, 0.25])}, np.arange(2))
+            >>> history.order("loss").tolist()
+            [1, 0]
+        """
         name = self.find(metric)
         values = self.reached(name)
         values = -values if larger_is_better(name, "auto") else values

@@ -9,17 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from chainrule.callbacks import EarlyStopping
-from chainrule.callbacks.lambda_callback import LambdaCallback
 from chainrule.callbacks.progress import resolve_verbosity
-from chainrule.data.recognition import as_source
-from chainrule.data.source import Source
 from chainrule.errors import NotReadyError, SettingError, ShapeError, shortened
 from chainrule.layers.binding import frozen_paths, hold, initialise, lookup, seed_words, walk
 from chainrule.models import Model, check_whole
+from chainrule.population.arguments import (
+    joined,
+    member_count,
+    member_seeds,
+    refuse_source,
+    row_count,
+    split_callbacks,
+)
 from chainrule.population.data import MemberData, is_by_member, member_data
+from chainrule.population.division import alike, labels_of, place_count
 from chainrule.population.files import load_population, save_population
-from chainrule.population.fit import FEWEST_PLACES, Course, Group, PopulationFit
+from chainrule.population.fit import Course, Group, PopulationFit
 from chainrule.population.history import PopulationHistory
 from chainrule.population.memory import check_memory, member_bytes, most_members
 from chainrule.population.predict import (
@@ -41,15 +46,13 @@ from chainrule.training.objective import Batch, split_frozen
 from chainrule.training.program import TrainingProgram
 from chainrule.training.stream import taken_validation
 
-_MOST_SORTED = 1024  # rows: orders of more are made in another way (`ops.random.permutation`)
-
 
 class Population:
     """Many networks of one description that one compiled program trains at once, each with numbers of its own.
 
     Each member is to its network what `fit(seed=...)` of a model with that member's numbers is: the same first
-    weights, the same order of rows, the same dropout. Where the same kernels run, the bytes are the same; where the
-    compiler joins members' products into larger ones, sums are rounded in another order.
+    weights, the same order of rows, the same dropout. They differ by rounding, where sums over members are taken in
+    another order.
 
         population = Population(model, 32, learning_rate=np.geomspace(1e-4, 1e-1, 32))
         population.fit(x, y, epochs=20, validation_split=0.1, seed=0)
@@ -129,9 +132,9 @@ class Population:
             raise SettingError("folds and bootstrap both choose the rows of each member. Use one of them.")
         self._memory = check_memory(memory)
         self._group_size = None if group_size is None else check_whole("group_size", group_size, minimum=1)
-        given = _joined(per_member, settings, loss_weights)
-        self.size = _size(size, self._folds, {**given, "seed": seed})
-        self._given_seeds = None if seed is None else _seeds(seed, self.size)
+        given = joined(per_member, settings, loss_weights)
+        self.size = member_count(size, self._folds, {**given, "seed": seed})
+        self._given_seeds = None if seed is None else member_seeds(seed, self.size)
         self._seeds: np.ndarray | None = self._given_seeds
         self._given = given
         self._values: Values | None = None
@@ -182,7 +185,15 @@ class Population:
         return None if self._rows is None else self._rows.folds
 
     def count_params(self) -> int:
-        """How many numbers the weights of all members hold."""
+        """How many numbers the weights of all members hold.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((2,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> Population(model, 4).count_params()
+            12
+        """
         return self.size * self._model.count_params()
 
     def __len__(self) -> int:
@@ -200,6 +211,15 @@ class Population:
 
         Args:
             print_fn: what receives the text instead of `print`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((2,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> lines = []
+            >>> Population(model, learning_rate=[0.1, 0.2]).summary(lines.append)
+            >>> lines[1:]
+            ['Members: 2, 6 weights in all', 'learning_rate: 0.1 to 0.2, 2 values']
         """
         show = print_fn or print
         self._model.summary(show)
@@ -247,15 +267,16 @@ class Population:
         for name, value, minimum in (("epochs", epochs, 0), ("initial_epoch", initial_epoch, 0),
                                      ("validation_freq", validation_freq, 1)):
             check_whole(name, value, minimum=minimum)
-        _refuse_source(x, "x")
-        _refuse_source(validation_data, "validation_data")
-        model, stopping, callbacks = self._model, *_stopping(callbacks)
+        refuse_source(x, "x")
+        refuse_source(validation_data, "validation_data")
+        model, stopping, callbacks = self._model, *split_callbacks(callbacks)
         chosen = self._chosen(members)
         if (validation_data is not None or validation_split) and self._has_own_rows:
             way = "folds hold out rows" if self._folds is not None else "bootstrap samples leave rows out"
-            raise SettingError(f"{way} for each member to be judged on. Leave validation_split and validation_data out.")
+            raise SettingError(f"{way} for each member to be judged on. Leave validation_split and validation_data "
+                               f"out.")
         with model._environment():
-            own = is_by_member(sample_weight, self.size, _row_count(x))
+            own = is_by_member(sample_weight, self.size, row_count(x))
             sample_weight = np.asarray(sample_weight).T if own else sample_weight  # rows first, to be divided
             judged = taken_validation(validation_data, None, validation_batch_size or batch_size or 32)
             x, y, sample_weight, held = model._divide(x, y, sample_weight, validation_split, judged)
@@ -319,14 +340,14 @@ class Population:
             each = member_bytes(self._model, weights, optimizer, batches.size, data, course.restores)
             most = most_members(each, self._memory)
         groups = []
-        for alike in _alike(data, batches, members):
-            places = len(alike) if len(members) == self.size else _places(len(alike), self.size)
-            count = max(data.rows_of(member) for member in alike)
+        for together in alike(data, batches, members):
+            places = len(together) if len(members) == self.size else place_count(len(together), self.size)
+            count = max(data.rows_of(member) for member in together)
             program = self._program(objective, dataclasses.replace(batches, count=count, size=min(batches.size, count)),
-                                    judged, data, validation, alike)
+                                    judged, data, validation, together)
             size = -(-places // -(-places // most))
-            for start in range(0, len(alike), size):
-                part = alike[start : start + size]
+            for start in range(0, len(together), size):
+                part = together[start : start + size]
                 places = np.resize(part, size)
                 groups.append(Group(course, program, data, validation, places, np.arange(size) < len(part)))
         return groups
@@ -365,7 +386,7 @@ class Population:
             return resample(count, self.seeds)
         if self._folds is None:
             return None
-        return divide(count, self._folds, self.size, int(self.seeds[0]), class_labels(objective, y))
+        return divide(count, self._folds, self.size, int(self.seeds[0]), labels_of(objective, y))
 
     def _chosen(self, members) -> np.ndarray:
         """The numbers of members, checked."""
@@ -469,7 +490,7 @@ class Population:
             >>> Population(model, 2).evaluate(np.ones((4, 1)), np.full((4, 1), 3.0))["loss"].tolist()
             [4.0, 4.0]
         """
-        _refuse_source(x, "x")
+        refuse_source(x, "x")
         model = self._model
         with model._environment():
             x, y = model._data_of(x, y)
@@ -508,7 +529,7 @@ class Population:
 
     def _outputs(self, x, batch_size, members: np.ndarray):
         """The outputs of some members."""
-        _refuse_source(x, "x")
+        refuse_source(x, "x")
         model = self._model
         if batch_size is not None:
             check_whole("batch_size", batch_size, minimum=1)
@@ -592,6 +613,16 @@ class Population:
         Raises:
             FileFormatError: the file is damaged or is not a population's.
             UnknownLayerError: it uses a layer or function that is neither built in nor in `custom_objects`.
+
+        Example:
+            >>> import tempfile, pathlib
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Population(model, 3).save(pathlib.Path(folder) / "first.population")
+            ...     Population.load(pathlib.Path(folder) / "first.population").seeds.tolist()
+            [0, 1, 2]
         """
         return load_population(cls, path, custom_objects)
 
@@ -621,15 +652,44 @@ class Population:
         Args:
             metric: the figure of the last fit to judge by, `val_loss` by default (`loss` where nothing was validated).
                 Members are judged by the weights that they hold.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.rank("loss").tolist()
+            [1, 0]
         """
         return self.history.order(metric)
 
     def best(self, metric: str | None = None) -> Model:
-        """The best member as an ordinary model; `metric` is as for `rank`."""
+        """The best member as an ordinary model; `metric` is as for `rank`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.best("loss").optimizer.learning_rate
+            0.1
+        """
         return self.member(self.rank(metric)[0])
 
     def worst(self, metric: str | None = None) -> Model:
-        """The worst member as an ordinary model; `metric` is as for `rank`."""
+        """The worst member as an ordinary model; `metric` is as for `rank`.
+
+        Example:
+            >>> import chainrule as cr
+            >>> model = cr.Sequential([cr.Input((1,)), cr.layers.Dense(1)])
+            >>> model.compile(optimizer=cr.optimizers.SGD(), loss="mse")
+            >>> population, x = Population(model, learning_rate=[0.001, 0.1]), np.linspace(-1, 1, 64)[:, None]
+            >>> history = population.fit(x, 2 * x + 1, epochs=20, verbose=0, seed=0)
+            >>> population.worst("loss").optimizer.learning_rate
+            0.001
+        """
         return self.member(self.rank(metric)[-1])
 
     def subset(self, members: Iterable[int]) -> "Population":
@@ -707,111 +767,9 @@ class Population:
                     before: Mapping[str, Any] | None = None) -> None:
         """Give one member other values, over those of `before`."""
         settings, losses = values.pop("settings", None), values.pop("loss_weights", None)
-        self._values.set(member, {**(before or {}), **_joined(values, settings, losses)})
+        self._values.set(member, {**(before or {}), **joined(values, settings, losses)})
         if seed is not None:
             self._seeds = self.seeds
             self._seeds[member] = check_whole("seed", seed, minimum=0)
             if self._given_seeds is not None:
                 self._given_seeds = self._seeds
-
-
-def _joined(values: Mapping[str, Any], settings, loss_weights) -> dict[str, Any]:
-    """All values by member by one kind of name."""
-    for name, given in (("settings", settings), ("loss_weights", loss_weights)):
-        if given is not None and not isinstance(given, Mapping):
-            wanted = "{'dropout/rate': values}" if name == "settings" else "{'output': values}"
-            raise SettingError(f"{name} is a dict of values by name, {name}={wanted}; got {shortened(given)}.")
-    losses = {f"loss_weights/{name}": given for name, given in (loss_weights or {}).items()}
-    return {**values, **(settings or {}), **losses}
-
-
-def _size(size: int | None, folds, given: Mapping[str, Any]) -> int:
-    """The number of members: as said, as many as the values, or the folds."""
-    lengths = {name: len(values) for name, values in given.items() if np.ndim(values) == 1}
-    if size is None:
-        if lengths:
-            size = next(iter(lengths.values()))
-        elif folds is not None:
-            size = count_folds(folds)
-        else:
-            raise SettingError("size is the number of members: give it, or one value a member: "
-                               "Population(model, learning_rate=[0.01, 0.001]).")
-    size = check_whole("size", size, minimum=1)
-    if folds is not None and size % count_folds(folds):
-        raise SettingError(f"size={size} members cannot share {count_folds(folds)} folds evenly: each fold is held out "
-                           f"by as many. Take a multiple of {count_folds(folds)}.")
-    return size
-
-
-def _seeds(seed, size: int) -> np.ndarray:
-    """The seeds of all members, from all of them or the first."""
-    array = np.asarray(seed)
-    if array.dtype.kind not in "iu" or array.ndim > 1 or (array < 0).any():
-        raise SettingError(f"seed takes whole numbers of at least 0, the first or one a member; got {shortened(seed)}.")
-    if array.ndim and len(array) != size:
-        raise ShapeError(f"seed has {len(array)} values, and there are {size} members: give the first of them, or "
-                         f"{size}.")
-    return array.astype(np.int64) if array.ndim else int(array) + np.arange(size)
-
-
-def _refuse_source(given, name: str) -> None:
-    """Raise where data would be read in pieces."""
-    parts = given if isinstance(given, tuple) else (given,)
-    for part in parts:
-        source = as_source(part)
-        if isinstance(source, Source):
-            raise SettingError(f"A population is trained on arrays in memory, and {name} is a {type(source).__name__}, "
-                               f"which is read in pieces. Load it: x, y = source.load().")
-
-
-def _stopping(callbacks) -> tuple[EarlyStopping | None, list]:
-    """The settings of early stopping, and the callbacks of the user's own."""
-    given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-    stopping = [callback for callback in given if isinstance(callback, EarlyStopping)]
-    if len(stopping) > 1:
-        raise SettingError("callbacks holds several EarlyStopping; a population takes one.")
-    others = [callback for callback in given if not isinstance(callback, EarlyStopping)]
-    for callback in others:
-        built_in = type(callback).__module__.startswith("chainrule.") and not isinstance(callback, LambdaCallback)
-        if built_in:
-            raise SettingError(f"{type(callback).__name__} is made for one network. A population takes EarlyStopping and "
-                               f"callbacks of your own, which are told of epochs.")
-    return (stopping[0] if stopping else None), others
-
-
-def class_labels(objective, y: list) -> np.ndarray | None:
-    """The class of each row, by the first output that has classes; `None` where none has."""
-    for output, target in zip(objective.outputs, y, strict=True):
-        kind = getattr(output.loss, "target_kind", None)
-        if target is None or kind not in ("labels", "binary", "one_hot") or target.ndim > 2:
-            continue
-        if target.ndim == 2 and target.shape[1] > 1:
-            return target.argmax(1) if kind == "one_hot" else None
-        return target.reshape(len(target))
-    return None
-
-
-def _alike(data: MemberData, batches, members: np.ndarray) -> list[np.ndarray]:
-    """Members that can share a program: those with as many steps, whose orders of rows are made in the same way."""
-    def key(member):
-        count = data.rows_of(member)
-        exact = count if batches.tail == "own" else None
-        return -(-count // batches.size), exact, 0 if count <= _MOST_SORTED else (count - 1).bit_length()
-
-    found = {}
-    for member in members:
-        found.setdefault(key(member), []).append(member)
-    return [np.array(alike) for alike in found.values()]
-
-
-def _places(count: int, size: int) -> int:
-    """In how many places some members are trained: all, half, a quarter, ... so that few programs are compiled."""
-    while -(-size // 2) >= max(count, FEWEST_PLACES) and size > FEWEST_PLACES:
-        size = -(-size // 2)
-    return size
-
-
-def _row_count(x) -> int | None:
-    """The number of rows of arrays, where it can be seen at once."""
-    arrays = [leaf for leaf in jax.tree.leaves(x) if getattr(leaf, "ndim", 0)]
-    return len(arrays[0]) if arrays else None

@@ -130,8 +130,8 @@ def used_settings(objective: Objective, weights: Tree, state: Tree, batch: Batch
     except jax.errors.ConcretizationTypeError as error:
         for name in settings if len(settings) > 1 else ():
             used_settings(objective, weights, state, batch, {name: settings[name]})
-        raise SettingError(f"Members cannot differ in {next(iter(settings))!r}: what the network computes is decided by "
-                           f"its value before the program runs. Make a population of each value.") from error
+        raise SettingError(f"Members cannot differ in {next(iter(settings))!r}: what the network computes is decided "
+                           f"by its value before the program runs. Make a population of each value.") from error
     read = {id(variable) for equation in traced.eqns for variable in equation.invars} | {
         id(variable) for variable in traced.outvars}
     return {name for name, variable in zip(sorted(settings), traced.invars, strict=True) if id(variable) in read}

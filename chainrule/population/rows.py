@@ -34,8 +34,8 @@ def check_folds(folds):
         return int(folds)
     array = np.asarray(folds)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise SettingError(f"folds is a whole number of at least 2, or for each row the number of its fold, an array of "
-                           f"integers of shape (rows,); got {array.dtype} of shape {format_shape(array.shape)}.")
+        raise SettingError(f"folds is a whole number of at least 2, or for each row the number of its fold, an array "
+                           f"of integers of shape (rows,); got {array.dtype} of shape {format_shape(array.shape)}.")
     found = np.unique(array)
     if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
         raise SettingError(f"The folds of rows are numbered from 0 without a gap, two of them at least; got "

@@ -4,10 +4,12 @@ import fnmatch
 import inspect
 from collections.abc import Iterator, Mapping
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from chainrule import initializers, regularizers
 from chainrule.configuration import Configurable, setting_names
 from chainrule.errors import SettingError, ShapeError, UnknownNameError, did_you_mean, format_shape, shortened
 from chainrule.layers.binding import walk
@@ -17,6 +19,7 @@ from chainrule.training.program import Numbers
 
 INITIALIZER_SCALE = "initializer_scale"
 _RATE = "learning_rate/"  # before the numbers of a schedule
+_GET = MappingProxyType({"regularizer": regularizers.get, "initializer": initializers.get})
 
 
 def layer_settings(model) -> dict[str, float]:
@@ -32,20 +35,28 @@ def layer_settings(model) -> dict[str, float]:
     """
     found = {}
     for path, layer in walk(model):
-        if path:
-            found |= {f"{path}/{name}": value for name, value in _numbers_of(layer)}
+        prefix = f"{path}/" if path else ""
+        found |= {f"{prefix}{name}": value for name, value in _numbers_of(layer) if path}
+        for part, owner in _parts_of(layer).items():
+            found |= {f"{prefix}{part}/{name}": value for name, value in _numbers_of(owner)}
     return found
 
 
+def _parts_of(layer) -> dict[str, Any]:
+    """The regularisers and initialisers of a layer, by the names they have in paths: `kernel_regularizer`."""
+    found = {} if layer.activity_regularizer is None else {"activity_regularizer": layer.activity_regularizer}
+    for name, weight in layer.own_weights().items():
+        found |= {f"{name}_regularizer": weight.regularizer, f"{name}_initializer": weight.initializer}
+    return {name: part for name, part in found.items() if isinstance(part, Configurable)}
+
+
 def _numbers_of(part) -> Iterator[tuple[str, float]]:
-    """The settings of a layer, and of its regularisers and initialisers, that are plain numbers."""
+    """The settings of a layer, a regulariser, an initialiser or a schedule that are plain numbers."""
     whole = _whole_numbers(type(part))
     for name in sorted(setting_names(type(part))):
         value = part.__dict__.get(name)
         if isinstance(value, Real) and not isinstance(value, bool) and name not in whole and name != "seed":
             yield name, float(value)
-        elif isinstance(value, Configurable) and value.kind in ("regularizer", "initializer"):
-            yield from ((f"{name}/{inner}", number) for inner, number in _numbers_of(value))
 
 
 def _whole_numbers(cls: type) -> set[str]:
@@ -174,7 +185,7 @@ class Values:
         if path in layers:
             return layers[path], setting
         outer, _, part = path.rpartition("/")
-        return layers[outer].__dict__[part], setting
+        return _parts_of(layers[outer])[part], setting
 
     def _switch_on(self, name: str, values: np.ndarray) -> None:
         """Give the optimiser a setting that it is without: then it is an argument of the program."""
@@ -278,7 +289,24 @@ class Values:
                 setattr(layers[path], setting, value)
             elif path and self._kind(name) != "optimizer":
                 outer, _, part = path.rpartition("/")
-                setattr(layers[outer].__dict__[part], setting, value)
+                _change_part(layers[outer], part, setting, value)
+
+
+def _change_part(layer, part: str, setting: str, value: float) -> None:
+    """Change a number of a regulariser or initialiser of a layer: in its weight, and in the setting it comes from."""
+    before = _parts_of(layer)[part]
+    after = copy.copy(before)
+    after.__dict__["_arguments"] = dict(before._arguments)
+    setattr(after, setting, value)
+    kind = before.kind
+    weight = layer.own_weights().get(part.removesuffix(f"_{kind}"))
+    if weight is not None:
+        setattr(weight, kind, after)
+    own = [name for name in setting_names(type(layer)) if name.endswith(kind) and layer.__dict__.get(name) is not None]
+    for name in [part] if part in own else own:  # the setting of `depthwise_kernel` is `depthwise_regularizer`
+        given = layer.__dict__[name]
+        if name == part or given is before or type(_GET[kind](given)) is type(before):
+            setattr(layer, name, after)
 
 
 def by_member(name: str, values, size: int) -> np.ndarray:

@@ -60,11 +60,13 @@ def digest_of(arrays: Iterable) -> str:
 def check_same(run, begun: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raise where a run would go on with something else than it was begun with.
 
+    A seed need not be said again: the random key is in the checkpoint.
+
     Raises:
         SettingError: naming the first fact that differs.
     """
     for name in asked:
-        if begun.get(name) == asked[name]:
+        if begun.get(name) == asked[name] or name == "seed" and (asked[name] is None or name not in begun):
             continue
         raise SettingError(
             f"{run.folder} was begun with {_difference(name, begun.get(name), asked[name])}. To go on, ask for the "

@@ -1,9 +1,12 @@
 """What keeps a fit in the folder of its run: checkpoints between segments, written beside the training; the end."""
 import contextlib
 import json
+import math
+import os
 import sqlite3
 import time
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,8 +49,9 @@ class Keeper:
         self._coming: Future | None = None
         self._last_fault = ""
         if run.exists and not resume:
-            raise SettingError(f"{run.folder} holds a run already ({_described(run)}). Give resume=True to go on with "
-                               f"it, or another folder.")
+            aim = "go on with it" if run.checkpoints else "begin it anew"
+            raise SettingError(f"{run.folder} holds a run already ({_described(run)}). Give resume=True to {aim}, or "
+                               f"another folder.")
         _make_folder(run)
         self._lock = run.lock
         self._lock.take()
@@ -56,9 +60,11 @@ class Keeper:
             self.checkpoint = self._newest_whole()
             if self.checkpoint is not None:
                 check_same(run, self.checkpoint.facts, facts)
-            if not run.exists:
+                self.facts = facts | {"seed": self.checkpoint.facts.get("seed", facts.get("seed"))}
+            else:
+                notes = _notes(run)
                 _write_json(run.folder / "environment.json", describe_environment())
-                _write_json(run.folder / "settings.json", settings | {"notes": run.notes} if run.notes else settings)
+                _write_json(run.folder / "settings.json", settings | {"notes": notes} if notes else settings)
         except BaseException:
             self._lock.release()
             raise
@@ -226,6 +232,13 @@ def _check_fits(checkpoint: Checkpoint, optimizer, state, memories: list[Memory]
         raise FileFormatError("its callbacks are not those of this fit")
 
 
+def _notes(run: Run) -> dict[str, Any]:
+    """What shall be noted, or was when the run was first begun."""
+    with contextlib.suppress(ChainruleError):  # it is new, or what was written is damaged
+        return run.notes or run.settings.get("notes", {})
+    return run.notes
+
+
 def _described(run: Run) -> str:
     newest = run.checkpoints
     return f"{run.status}, saved at {newest[0][0]}" if newest else f"{run.status}, without a checkpoint"
@@ -233,10 +246,10 @@ def _described(run: Run) -> str:
 
 def _make_folder(run: Run) -> None:
     folder = run.folder
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise FileAccessError(f"{folder} is a file. A run is kept in a folder: give another name.")
     with _making(folder):
-        if folder.is_dir() and not run.exists and any(not _is_own(path) for path in folder.iterdir()):
+        if os.path.isdir(folder) and not run.exists and any(not _is_own(path) for path in folder.iterdir()):
             raise FileAccessError(f"{folder} holds other files, and no run. Give a folder of its own: "
                                   f"{folder / 'first'}.")
         folder.mkdir(parents=True, exist_ok=True)
@@ -249,8 +262,8 @@ def _making(folder: Path):
         yield
     except FileAccessError:
         raise
-    except OSError as error:
-        raise FileAccessError(f"{folder} cannot be made: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise FileAccessError(f"{folder} cannot be made: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def _is_own(path: Path) -> bool:
@@ -259,6 +272,17 @@ def _is_own(path: Path) -> bool:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    number_or_text = lambda value: value.item() if getattr(value, "ndim", 1) == 0 else str(value)
-    text = json.dumps(content, indent=1, sort_keys=True, default=number_or_text).encode()
+    text = json.dumps(_readable(content), indent=1, sort_keys=True, allow_nan=False).encode()
     archive.write_atomically(path, lambda file: file.write(text))
+
+
+def _readable(value):
+    """What JSON can hold of a value that people shall read: all that is no number, text, list or dict as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _readable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(part) for part in value]
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    if value is None or isinstance(value, (bool, int, str)) or isinstance(value, float) and math.isfinite(value):
+        return value
+    return str(value)

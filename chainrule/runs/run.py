@@ -1,7 +1,8 @@
 """A run: one folder that holds all of a training, while it is under way and after."""
 import math
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ class Run:
 
     def __init__(self, folder, checkpoint_seconds: float = 10.0, keep: int = 3, log_steps: int = 200,
                  notes: dict[str, Any] | None = None):
-        if not isinstance(checkpoint_seconds, (int, float)) or not 0 <= checkpoint_seconds < math.inf:
+        number = isinstance(checkpoint_seconds, (int, float)) and not isinstance(checkpoint_seconds, bool)
+        if not number or not 0 <= checkpoint_seconds < math.inf:
             raise SettingError(
                 f"checkpoint_seconds must be a number of seconds, 0 or more; got {checkpoint_seconds!r}.")
         for name, value in {"keep": keep, "log_steps": log_steps}.items():
@@ -48,6 +50,8 @@ class Run:
         except TypeError:
             raise SettingError(f"A run is named by its folder, such as 'runs/first'; got {folder!r}.") from None
         self.checkpoint_seconds, self.keep, self.log_steps = checkpoint_seconds, keep, log_steps
+        if not isinstance(notes, Mapping | None):
+            raise SettingError(f"notes must be a dict of plain data; got {notes!r}.")
         self.notes = dict(notes or {})
 
     def __repr__(self) -> str:
@@ -78,7 +82,7 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return (self.folder / "settings.json").is_file()
+        return os.path.isfile(self.folder / "settings.json")  # also where there can be no such name
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,12 +103,18 @@ class Run:
 
     @property
     def status(self) -> str:
-        """`"new"`, `"running"`, `"finished"`, `"interrupted"`, `"failed"` (an error ended it), or `"died"` (killed)."""
+        """`"new"`, `"running"`, `"finished"`, `"interrupted"`, `"failed"` (an error ended it), or `"died"` (killed).
+
+        `"damaged"` is one whose figures cannot be read: they are begun anew when it goes on.
+        """
         if not self.exists:
             return "new"
         if self.lock.is_held():
             return "running"
-        sessions = self.sessions
+        try:
+            sessions = self.sessions
+        except FileFormatError:
+            return "damaged"
         return (sessions[-1]["outcome"] if sessions else None) or "died"
 
     @property
@@ -134,7 +144,10 @@ class Run:
         if not path.is_file():
             raise MissingDataError(f"There is no run in {self.folder}: it has no {name}.")
         try:
-            return parse_json(path.read_bytes(), name)
+            found = parse_json(path.read_bytes(), name)
+            if not isinstance(found, dict):
+                raise FileFormatError(f"{name} is no JSON object")
+            return found
         except FileFormatError as error:
             raise FileFormatError(f"{path} cannot be read: {error}.") from error
 

@@ -29,6 +29,8 @@ class Callback:
         batch_interval: how many steps pass between two calls of `on_train_batch_begin` and of `on_train_batch_end`;
             the program stops for them only there. Steps are counted over the whole fit: the events are told when
             `epoch * steps + step`, the number of steps taken, is a multiple of it.
+        averages_weights: `True` for a callback that may set `stale_statistics`: `fit` then looks first whether they can
+            be taken anew.
         stale_statistics: `True` where the callback has left weights at the end of training to which the running
             statistics do not belong: they are then taken anew over the training data.
         params: how the fit was asked for: `epochs`, `steps`, `samples`, `batch_size`, `metrics`, `verbose`, and
@@ -43,6 +45,7 @@ class Callback:
     passive = False
     sets_learning_rate = False
     batch_interval: int = 1
+    averages_weights = False
     stale_statistics = False
     model: Any = None
     params: dict[str, Any] = {}

@@ -90,15 +90,22 @@ class Fit:
                 if self.keeper is not None:
                     self.keeper.at_end(self, self.reached)
                 interruption.raise_if_asked(self._interrupted())
-                self.reached = self.program.finish(self.reached)
+                trained = self.reached
+                self.reached = self.program.finish(trained)
             finally:
                 self.events.close()
                 self.model.hold_run(self.reached)
         run = self._told(self.reached, self.events.on_train_end, logs=self.figures)
-        if any(callback.stale_statistics for callback in self.events.callbacks):
+        if self._has_average(trained, run) or any(callback.stale_statistics for callback in self.events.callbacks):
             run = run._replace(state=averaged_statistics(self.program, run, self.numbers(), self.data))
             self.model.hold_run(run)
         return run
+
+    def _has_average(self, trained: RunState, run: RunState) -> bool:
+        """Whether the run ends with the average that its optimiser kept, which no callback has replaced."""
+        steps = self._taken(int(trained.epoch), int(trained.step))
+        averaged = steps > 0 and not _are_same(trained.weights, self.reached.weights)
+        return averaged and _are_same(self.reached.weights, run.weights)
 
     def _go_on(self, run: RunState) -> None:
         """One call of the program, the callbacks told of what happens before, in and after it."""
@@ -211,7 +218,7 @@ class Fit:
         before = self.model.variables()
         tell(*arguments, **logs)
         after = self.model.variables()
-        if all(one is two for one, two in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)):
+        if _are_same(before, after):
             return run
         return run._replace(weights=after[0], state=after[1])
 
@@ -273,6 +280,11 @@ class Fit:
         if inner:
             return f"The first layer whose output was not finite is {inner[0][0]!r} ({inner[0][1]})."
         return "The outputs of all layers were finite: the loss itself overflowed, or its logarithm met a zero."
+
+
+def _are_same(one, two) -> bool:
+    """Whether two trees hold the same arrays, not only equal ones."""
+    return all(first is second for first, second in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True))
 
 
 def floats(figures: dict[str, Any]) -> dict[str, float]:

@@ -45,7 +45,10 @@ def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[
         if name in best or len(lines) > 1:
             panel.legend(frameon=False, fontsize=8, labelcolor=INK)
         style(panel, name, "epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if max(len(epochs) for epochs, _ in lines.values()) == 1:
+            epoch = max(epochs[0] for epochs, _ in lines.values()) + 1
+            panel.set_xlim(epoch - 0.5, epoch + 0.5)  # else Matplotlib divides a single epoch
     for panel in panels[len(curves):]:
         panel.set_visible(False)
     return figure

@@ -12,7 +12,7 @@ from chainrule.data.source import Source
 from chainrule.data.split import split_indices
 from chainrule.errors import DataError, SettingError, shortened
 from chainrule.models import Model
-from chainrule.population.population import class_labels
+from chainrule.population.division import labels_of
 from chainrule.population.rows import assign_folds, check_folds, count_folds
 
 
@@ -95,7 +95,7 @@ def divide(model: Model, x, y, validation_data, validation_split: float, folds, 
     with model._environment():
         inputs, targets = model._data_of(x, y)
         objective, count = model._objective(inputs, targets)
-        labels = class_labels(objective, targets)
+        labels = labels_of(objective, targets)
     if folds is not None:
         folds = check_folds(folds)
         if isinstance(folds, int):

@@ -1,5 +1,5 @@
 """ModelCheckpoint: which files are there after a fit, and what is in them."""
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_files_by_steps_hold_the_weights_of_their_step(trainer, tmp_path):
 
 def test_files_by_time(trainer, tmp_path, monkeypatch):
     clock = iter(range(0, 1_000_000, 25))  # seconds
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("chainrule.callbacks.model_checkpoint.time", SimpleNamespace(monotonic=lambda: next(clock)))
     files = ModelCheckpoint(tmp_path / "{epoch}-{batch}.chain", every_minutes=1)
     trainer.fit(files)
     assert files.saved and all(name.endswith("-0.chain") for name in files.saved)  # this network ends whole epochs

@@ -39,7 +39,9 @@ def test_trainings_are_listed_and_compared(here):
     first = run("runs", "--sort", "val_loss").output.splitlines()[1]
     assert first.startswith("runs/digits ")
     compared = run("runs", "runs/digits", "runs/digits-2").output
-    assert re.search(r"command/seed +0 +1", compared) and "command/hidden" not in compared
+    assert re.search(r"^seed +0 +1 *$", compared, re.M) and "command/hidden" not in compared
+    assert re.search(r"^epochs +2 +1 *$", compared, re.M) and re.search(r"^epochs trained +2 +1 *$", compared, re.M)
+    assert "command/epochs" not in compared
     wrong = run("runs", "--sort", "val_los")
     assert wrong.exit_code == 1 and wrong.stderr == "Error: No run has the figure 'val_los'. Did you mean 'val_loss'?\n"
 
@@ -88,3 +90,43 @@ def test_where_there_are_no_runs(here):
     done = run("resume", "runs/none")
     assert done.exit_code == 1
     assert done.stderr == "Error: There is no run in runs/none: it has no settings.json.\n"
+
+
+def test_a_run_whose_files_are_damaged_does_not_hide_the_others(here):
+    for name in ("a", "b", "c"):
+        model = Sequential([Input((2,)), Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(np.ones((8, 2)), np.ones(8), verbose=0, run=f"runs/{name}")
+    (here / "runs" / "a" / "settings.json").write_text("[]")
+    (here / "runs" / "c" / "metrics.sqlite").write_bytes(b"no database" * 100)
+    output = run("runs").output
+    assert re.search(r"^runs/a +damaged +0 ", output, re.M) and re.search(r"^runs/b +finished +1/1 ", output, re.M)
+    assert re.search(r"^runs/c +damaged +0 ", output, re.M)
+    assert output.endswith("runs/a/settings.json cannot be read: settings.json is no JSON object.\n"
+                           "runs/c/metrics.sqlite cannot be read: file is not a database.\n")
+
+
+def test_a_run_that_went_on_beyond_what_was_asked_for(here):
+    for epochs in (1, 3):
+        model = Sequential([Input((2,)), Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(np.ones((8, 2)), np.ones(8), epochs=epochs, verbose=0, run="runs/longer", resume=True)
+    assert re.search(r"^runs/longer +finished +3/3 ", run("runs").output, re.M)
+
+
+def test_a_training_that_left_no_checkpoint_can_be_resumed_again_and_again(here):
+    """How it was asked for is kept where it begins anew."""
+    assert run(*QUICK, "--epochs", 1, "--run", "first").exit_code == 0
+    for _ in range(2):
+        for _, path in Run("first").checkpoints:
+            path.unlink()
+        assert run("resume", "first").exit_code == 0
+    assert Run("first").settings["notes"]["command"]["options"]["epochs"] == 1
+
+
+def test_a_list_fits_into_80_columns(here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(*QUICK, "--epochs", 1, "--run", "runs/a-rather-long-name-for-a-run-of-many-words").exit_code == 0
+    heading, first, *_ = run("runs").output.splitlines()
+    assert heading.split() == ["run", "status", "epochs", "val_loss", "val_accuracy", "time", "seen"]
+    assert re.fullmatch(r"runs/a-rather-long-nam\S* +finished +1/1 +\d\.\d{4} +\d\.\d{4} +[\d.]+ s +\d\d:\d\d *", first)

@@ -27,6 +27,7 @@ from chainrule.layers import BatchNormalization, Dense, Dropout
 from chainrule.optimizers import SGD, Adam
 from chainrule.schedules import CosineDecay
 
+PATIENCE_SECONDS = 300  # that any process may take
 _ROWS, _SIZE = 150, 16
 
 
@@ -72,10 +73,8 @@ class Dwindle(Callback):
 class EveryStep(Callback):
     """Counts steps, so that checkpoints come in the middle of epochs too."""
 
-    batch_interval = 3
-
-    def __init__(self):
-        self.count = 0
+    def __init__(self, batch_interval=3):
+        self.batch_interval, self.count = batch_interval, 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.count += 1
@@ -102,7 +101,7 @@ def train(place: str, case: str, epochs: int, checkpoint_seconds: float, cache: 
 
     Args:
         place: the folder of the training.
-        case: `"memory"`, `"stream"` or `"schedule"`.
+        case: `"memory"`, `"stream"` or `"schedule"`; or `"small"`, the least that makes calls of every kind.
         epochs: where to end.
         checkpoint_seconds: what lies between two checkpoints.
         cache: the folder of compiled programs.
@@ -113,13 +112,14 @@ def train(place: str, case: str, epochs: int, checkpoint_seconds: float, cache: 
     folder, generator = Path(place), np.random.default_rng(0)
     x = generator.normal(size=(_ROWS, 6)).astype("float32")
     y = (x.sum(1) > 0).astype("float32")[:, None]
-    optimizer = {"memory": Adam(0.01), "stream": SGD(0.1, momentum=0.9), "schedule": Adam(CosineDecay(0.01, 300))}[case]
-    model = Sequential([Input((6,)), Dense(8, activation="relu"), BatchNormalization(), Dropout(0.3),
-                        Dense(1, activation="sigmoid")])
+    optimizer = {"memory": Adam(0.01), "stream": SGD(0.1, momentum=0.9), "schedule": Adam(CosineDecay(0.01, 300)),
+                 "small": SGD(0.1, momentum=0.9)}[case]
+    hidden = [] if case == "small" else [Dense(8, activation="relu"), BatchNormalization()]
+    model = Sequential([Input((6,)), *hidden, Dropout(0.3), Dense(1, activation="sigmoid")])
     model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
     callbacks = [Begun(folder / "begun.txt")]
     if case != "schedule":
-        callbacks += [Dwindle(), EveryStep()]
+        callbacks += [Dwindle(), EveryStep(6 if case == "small" else 3)]
     if case == "stream":
         callbacks += [ReduceLROnPlateau("loss", patience=2), ExponentialMovingAverage(0.9, every_steps=5)]
     else:
@@ -160,6 +160,19 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.crash.job", "chainrule.cli.main"])
     return context
+
+
+def ended(process) -> bool:
+    """Wait until a process has ended; `False` where it does not.
+
+    Seconds are counted one by one, so that the time in which this machine, or all that runs here, was stopped is not
+    among them.
+    """
+    for _ in range(PATIENCE_SECONDS):
+        process.join(1)
+        if not process.is_alive():
+            return True
+    return False
 
 
 def _keep_errors(place: str) -> None:

@@ -24,7 +24,7 @@ from tests.crash import job
 CASES = ("memory", "stream", "schedule")
 EPOCHS = 40
 PACES = (0.0, 0.05)  # seconds between checkpoints: with 0 training waits for each, else they are written beside it
-PATIENCE = 300.0  # seconds that any process may take
+_PAUSE = 0.002
 
 
 class Harness:
@@ -54,8 +54,7 @@ class Harness:
             process = self._start(place, case, PACES[0])
             self._wait_for_checkpoint(process, Run(place / "run"), [])
             began = time.monotonic()
-            process.join(PATIENCE)
-            if process.exitcode != 0:
+            if not job.ended(process) or process.exitcode != 0:
                 raise SystemExit(f"The training {case!r} does not come to its end when left alone:\n"
                                  f"{(place / 'errors.txt').read_text()}")
             self.spans[case] = time.monotonic() - began
@@ -106,15 +105,16 @@ class Harness:
 
     def _wait_for_checkpoint(self, process, run: Run, before: list) -> None:
         """Wait until there is a checkpoint that was not there before, or the process ended."""
-        ends = time.monotonic() + PATIENCE
-        while process.is_alive() and time.monotonic() < ends and run.checkpoints == before:
-            time.sleep(0.002)
+        pauses = 0
+        while process.is_alive() and pauses < job.PATIENCE_SECONDS / _PAUSE and run.checkpoints == before:
+            time.sleep(_PAUSE)
+            pauses += 1
 
     def _kill(self, process, place: Path, run: Run, attempt: int) -> bool:
         """Kill a process, if it still runs and a kill is left."""
         with self.lock:
             if self.killed >= self.kills or not process.is_alive():
-                process.join(0 if process.exitcode is not None else PATIENCE)
+                job.ended(process)
                 return False
             process.kill()
             process.join()

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "amx.h"
+#include "order.h"
 #include "table.h"
 #include "table_bf16.h"
 #include "work.h"
@@ -293,6 +294,19 @@ void check_optimizer() {
   });
 }
 
+void check_order() {
+  int64_t count = draw(0, 3000);
+  std::vector<uint32_t> numbers(count);
+  for (auto& number : numbers) number = draw(0, 1) ? generator() : uint32_t(draw(0, 40));  // many of them equal
+  std::vector<int32_t> found(count), expected(count);
+  for (int64_t i = 0; i < count; ++i) expected[i] = int32_t(i);
+  std::stable_sort(expected.begin(), expected.end(), [&](int32_t a, int32_t b) { return numbers[a] < numbers[b]; });
+  sort_places(numbers.data(), count, found.data());
+  if (found == expected) return;
+  std::printf("order: not what a stable sort gives\n");
+  std::exit(1);
+}
+
 void check_normalisation() {
   int64_t rows = draw(0, 9000), channels = draw(1, 150);
   bool weighted = draw(0, 1);
@@ -387,7 +401,7 @@ int main(int count, char** arguments) {
   for (; chainrule_use_instruction_set(sets); ++sets)
     for (int64_t round = 0; round < rounds; ++round)
       for (auto check : {check_dense, check_convolution, check_pooling, check_recurrence, check_normalisation,
-                         check_optimizer}) check();
+                         check_optimizer, check_order}) check();
   int sets_bf16 = 0;
   for (; chainrule_use_instruction_set_bf16(sets_bf16); ++sets_bf16) {
     check_small_numbers(*kernels_bf16());

@@ -139,6 +139,26 @@ def test_frozen_and_adapted_layers_keep_what_they_have(rows):
         assert not np.array_equal(trained.get_weights()[4], model.get_weights()[4])
 
 
+def test_regularizers_and_initializers_by_name(tmp_path):
+    model = cr.Sequential([cr.Input((4, 4, 2)), cr.layers.DepthwiseConv2D(2, depthwise_regularizer="l2"),
+                           cr.layers.Flatten(), Dense(3, kernel_regularizer="l1", kernel_initializer="random_normal")])
+    model.compile("adam", "mse")
+    settings = {"depthwise_conv2d/kernel_regularizer/l2": [0.1, 0.2], "dense/kernel_regularizer/l1": 0.3,
+                "dense/kernel_initializer/stddev": [0.0, 1.0]}
+    population = cr.Population(model, settings=settings)
+    x, y = np.zeros((4, 4, 4, 2)), np.zeros((4, 3))
+    population.member(1).save(tmp_path / "member.chain")
+    for member in (population.member(1), cr.models.load_model(tmp_path / "member.chain")):
+        weights = member.get_weights()
+        expected = 0.2 * (weights[0] ** 2).sum() + 0.3 * abs(weights[2]).sum()
+        assert member.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+        assert member.get_layer("depthwise_conv2d").depthwise_regularizer.l2 == 0.2
+        assert member.get_layer("dense").kernel_regularizer.l1 == 0.3
+    assert population.evaluate(x, y)["loss"][1] == pytest.approx(expected, rel=1e-5)
+    assert not population.member(0).get_weights()[2].any()
+    assert model.get_layer("dense").kernel_regularizer == "l1"
+
+
 def test_members_may_start_from_the_model(network, rows):
     model = network()
     model.fit(*rows, seed=1, **FIT)
@@ -150,8 +170,8 @@ def test_members_may_start_from_the_model(network, rows):
 
 ERRORS = [
     ({"learning_rat": [1, 2]}, UnknownNameError,
-     "Members cannot differ in 'learning_rat': neither the optimizer (Adam) nor a layer has such a number. Did you mean "
-     "'learning_rate'?"),
+     "Members cannot differ in 'learning_rat': neither the optimizer (Adam) nor a layer has such a number. Did you "
+     "mean 'learning_rate'?"),
     ({"settings": {"dense/units": [1, 2]}}, SettingError,
      "'dense/units' is 6, which is not a plain number that all members can share a program over: shapes, names and "
      "switches are the same for all. Make a population of each choice."),
@@ -212,8 +232,8 @@ def test_a_setting_that_decides_what_is_computed_is_an_error():
     with pytest.raises(SettingError) as found:
         population.fit(np.zeros((8, 4, 4), "float32"), np.zeros(8, int), verbose=0)
     assert str(found.value) == (
-        "Members cannot differ in 'transformer_block/dropout': what the network computes is decided by its value before "
-        "the program runs. Make a population of each value.")
+        "Members cannot differ in 'transformer_block/dropout': what the network computes is decided by its value "
+        "before the program runs. Make a population of each value.")
 
 
 def test_a_setting_that_nothing_reads_is_an_error(rows):

@@ -11,6 +11,7 @@ from chainrule.layers import GRU, BatchNormalization, Dense, Dropout, GaussianNo
 from chainrule.optimizers import SGD, Adam, RMSprop
 from chainrule.schedules import CosineDecay
 
+pytestmark = pytest.mark.usefixtures("programs_found_again")
 ROWS, SIZE = 150, 16
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(ROWS, 6)).astype("float32")

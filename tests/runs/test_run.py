@@ -1,6 +1,7 @@
 """The folder of a run: what is in it, who may use it, and what is said where something is wrong."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from chainrule import Input, Run, Sequential
-from chainrule.callbacks import Callback, EarlyStopping, LambdaCallback
-from chainrule.errors import FileAccessError, MissingDataError, SettingError
+from chainrule.callbacks import Callback, EarlyStopping, LambdaCallback, StochasticWeightAveraging
+from chainrule.errors import FileAccessError, FileFormatError, MissingDataError, SettingError
 from chainrule.layers import Dense
 from chainrule.models import load_model
 from chainrule.runs import find_runs
@@ -91,10 +92,14 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(tmp_path):
         ({"callbacks": [EarlyStopping("loss")]}, "callbacks=[]; this fit has ['EarlyStopping']"),
         ({"validation_split": 0.25}, "training_data rows=64; this fit has 48"),
         ({"validation_data": (X, Y)}, "validation_data=None; this fit has {"),
+        ({"seed": 7}, "seed=0; this fit has 7"),
     ]
     for options, what in cases:
         text = message(SettingError, run=folder, resume=True, **options)
         assert text.startswith(f"{folder} was begun with {what}") and text.endswith(end)
+    assert fit(run=folder, resume=True, epochs=4, seed=None).epoch == [0, 1, 2, 3]
+    assert message(SettingError, run=folder, resume=True, seed=7) == (
+        f"{folder} was begun with seed=0; this fit has 7. {end}")
     assert fit(run=folder, resume=True, epochs=5).epoch == [0, 1, 2, 3, 4]
 
 
@@ -108,16 +113,23 @@ def test_folders_that_are_no_place_for_a_run(tmp_path):
         f"{tmp_path / 'full'} holds other files, and no run. Give a folder of its own: {tmp_path / 'full' / 'first'}.")
     assert message(FileAccessError, run=tmp_path / "file" / "run") == (
         f"{tmp_path / 'file' / 'run'} cannot be made: Not a directory.")
+    assert message(FileAccessError, run=tmp_path / ("long" * 100)) == (
+        f"{tmp_path / ('long' * 100)} cannot be made: File name too long.")
+    assert message(FileAccessError, run="a\0b") == "a\0b cannot be made: embedded null byte."
     assert os.listdir(tmp_path / "full") == ["thesis.txt"]
 
 
 def test_settings_of_a_run():
     assert message(SettingError, resume=True) == (
         "resume=True goes on with a run: say in which folder it is, as in run='runs/first'.")
+    assert message(SettingError, run="runs/first", resume="runs/first") == (
+        "resume is True or False; got 'runs/first'. The folder is named by run='runs/first'.")
     assert message(SettingError, run=3) == "A run is named by its folder, such as 'runs/first'; got 3."
     for options, text in [
             ({"checkpoint_seconds": -1}, "checkpoint_seconds must be a number of seconds, 0 or more; got -1."),
             ({"checkpoint_seconds": "1"}, "checkpoint_seconds must be a number of seconds, 0 or more; got '1'."),
+            ({"checkpoint_seconds": True}, "checkpoint_seconds must be a number of seconds, 0 or more; got True."),
+            ({"notes": ["a"]}, "notes must be a dict of plain data; got ['a']."),
             ({"keep": 0}, "keep must be an integer of at least 1; got 0."),
             ({"log_steps": True}, "log_steps must be an integer of at least 1; got True.")]:
         with pytest.raises(SettingError) as caught:
@@ -293,3 +305,38 @@ def test_a_fit_in_a_thread_leaves_signals_alone():
 def test_settings_are_plain_json(tmp_path):
     fit(run=tmp_path)
     assert json.loads((tmp_path / "settings.json").read_text())["dtype"] == "float32"
+
+
+def test_notes_of_any_kind_can_be_read_again(tmp_path):
+    notes = {"rate": float("inf"), 3: {"array": np.arange(2), "number": np.float32(0.5)}, "path": tmp_path, "no": None}
+    fit(run=Run(tmp_path / "run", notes=notes))
+    assert Run(tmp_path / "run").settings["notes"] == {
+        "rate": "inf", "3": {"array": "[0 1]", "number": 0.5}, "path": str(tmp_path), "no": None}
+
+
+def test_a_run_without_a_checkpoint_is_begun_anew_with_what_is_asked_for_then(tmp_path):
+    """A mistake in a callback is found when the folder is there already."""
+    message(SettingError, run=Run(tmp_path, notes={"by": "me"}), callbacks=[StochasticWeightAveraging(9)])
+    assert message(SettingError, run=tmp_path) == (
+        f"{tmp_path} holds a run already (failed, without a checkpoint). Give resume=True to begin it anew, or another "
+        f"folder.")
+    history = fit(run=tmp_path, resume=True, epochs=2, callbacks=[EarlyStopping("loss"), LambdaCallback()])
+    assert history.resumed_from is None
+    run = Run(tmp_path)
+    assert run.settings["callbacks"] == ["EarlyStopping", "LambdaCallback"]
+    assert run.settings["epochs"] == 2 and run.settings["notes"] == {"by": "me"}
+
+
+def test_a_run_whose_files_are_damaged_says_so(tmp_path):
+    fit(run=tmp_path)
+    run = Run(tmp_path)
+    (tmp_path / "metrics.sqlite").write_bytes(b"no database" * 100)
+    assert run.status == "damaged" and repr(run) == f"<Run {str(tmp_path)!r}: damaged>"
+    with pytest.raises(FileFormatError) as caught:
+        run.history  # noqa: B018
+    assert str(caught.value) == f"{tmp_path / 'metrics.sqlite'} cannot be read: file is not a database."
+    settings = tmp_path / "settings.json"
+    for content, reason in (("[1]", "settings.json is no JSON object"), ("{", "settings.json")):
+        settings.write_text(content)
+        with pytest.raises(FileFormatError, match=f"^{re.escape(str(settings))} cannot be read: {reason}"):
+            run.settings  # noqa: B018

@@ -3,6 +3,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import jax
 import numpy as np
@@ -74,6 +75,25 @@ def test_neither_arrays_nor_programs_are_left_behind():
         use(network())
     after = counted()
     assert after[0] <= arrays and after[1] <= programs  # one that is dropped leaves nothing
+
+
+def test_models_that_are_dropped_leave_nothing_behind():
+    """Not an object: a program, or a cache entry by model, would be thousands of them."""
+    dropped = []
+
+    def one():
+        model = network()
+        use(model)
+        dropped.extend(weakref.ref(thing) for thing in (model, *model.layers, model.optimizer, model.history))
+
+    for _ in range(2):
+        one()
+    before, objects = counted(), len(gc.get_objects()) - len(dropped)
+    for _ in range(8):
+        one()
+    assert counted() == before
+    assert all(reference() is None for reference in dropped)
+    assert abs(len(gc.get_objects()) - len(dropped) - objects) < 100
 
 
 def test_models_are_trained_in_threads_as_they_are_alone():

@@ -98,3 +98,11 @@ def test_without_matplotlib(monkeypatch):
         history().plot()
     assert str(error.value) == (
         "Plots are drawn with Matplotlib, which is not installed: pip install 'chainrule[plots]'.")
+
+
+def test_a_plot_of_one_epoch_counts_in_whole_epochs():
+    history = History()
+    history.add(4, {"loss": 0.5})
+    panel, = history.plot().axes
+    low, high = panel.get_xlim()
+    assert [tick for tick in panel.get_xticks() if low <= tick <= high] == [5]

@@ -1,4 +1,5 @@
 """What holds for all tests."""
+import signal
 from pathlib import Path
 
 import jax
@@ -7,6 +8,14 @@ import pytest
 from chainrule import compilation
 
 PROGRAMS = jax.config.jax_compilation_cache_dir  # where `.ci/run` keeps compiled programs; `None` elsewhere
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hear_ctrl_c():
+    """Let Ctrl-C do what it does in a terminal: what is started in the background ignores it, and passes that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="module")

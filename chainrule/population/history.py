@@ -1,4 +1,5 @@
 """The record of a population's fit: figures by name, one line an epoch, one column a member."""
+import bisect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,11 +50,11 @@ class PopulationHistory:
             >>> history.epoch
             [0]
         """
-        if epoch not in self.epoch:
+        place = bisect.bisect_left(self.epoch, epoch)
+        if place == len(self.epoch):
             self.epoch.append(epoch)
             for lines in self._lines.values():
                 lines.append(np.full(self.size, np.nan))
-        place = self.epoch.index(epoch)
         for name, values in figures.items():
             self._lines[name][place][members] = values
 

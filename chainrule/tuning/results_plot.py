@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from chainrule.training.history_plot import INK, MOST_COLUMNS, TRAINING, VALIDATION, Plot, style
 from chainrule.tuning.progress import format_value
@@ -88,6 +88,9 @@ def plot_slices(space: Mapping[str, Dimension], values: Mapping[str, Sequence[An
             panel.set_ylabel(monitor, fontsize=9, color=INK)
         if _spans_orders(figures):
             panel.set_yscale("log")
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            panel.yaxis.set_minor_formatter(NullFormatter())
         panel.tick_params(which="both", colors=INK, labelsize=8)
     panels[0].legend(frameon=False, fontsize=8, labelcolor=INK)
     for panel in panels[len(space):]:

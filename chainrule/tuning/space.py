@@ -207,7 +207,7 @@ def _dimension(name: str, given) -> Dimension:
         if isinstance(given, Dimension):
             return given
         if isinstance(given, list):
-            return Choice(given)
+            return Fixed(_plain(given[0])) if len(given) == 1 else Choice(given)
         if isinstance(given, np.ndarray):
             return Choice(given.tolist())
         return _range(given) if isinstance(given, tuple) else Fixed(_plain(given))

@@ -12,11 +12,11 @@ ALMOST_ONE = math.nextafter(1.0, 0.0)
 
 def test_short_spellings():
     space = as_space({"a": (0.0, 1), "b": (1, 8), "c": (1e-4, 1.0, "log"), "d": (1, 64, "log"), "e": ["x", "y"],
-                      "f": "relu", "g": np.array([1, 2]), "h": Uniform(0, 2), "i": np.float64(0.5)})
+                      "f": "relu", "g": np.array([1, 2]), "h": Uniform(0, 2), "i": np.float64(0.5), "j": [7]})
     assert space == {"a": Uniform(0.0, 1), "b": Integer(1, 8), "c": LogUniform(1e-4, 1.0),
                      "d": Integer(1, 64, log=True),
                      "e": Choice(("x", "y")), "f": Fixed("relu"), "g": Choice((1, 2)), "h": Uniform(0, 2),
-                     "i": Fixed(0.5)}
+                     "i": Fixed(0.5), "j": Fixed(7)}
 
 
 @pytest.mark.parametrize("dimension", [

@@ -9,6 +9,7 @@ from helpers import assert_close, assert_same_bytes, classifier, compilations, t
 import chainrule as cr
 from chainrule.callbacks import Callback, EarlyStopping, LambdaCallback, LearningRateScheduler
 from chainrule.layers import BatchNormalization, Dense, Dropout
+from chainrule.population.program import PopulationProgram
 from chainrule.training.batches import Batches
 from chainrule.training.fit import Pace
 from chainrule.training.objective import Batch
@@ -137,8 +138,10 @@ def test_population_trains_as_its_members_alone():
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[start(seed) for seed in seeds])
     stacked = stacked._replace(epoch=stacked.epoch[0], step=stacked.step[0])
     many = jax.tree.map(lambda *leaves: np.stack(leaves), *[numbers(rate) for rate in rates])
+    shared = Batch(None, None, None, None, None)
+    population = PopulationProgram(program, shared, shared, shares_order=False)
     with compilations() as found:
-        together, progress = program.compiled_population(stacked, many, data, data, np.int32(13), np.int32(1))
+        together, progress = population.advance(stacked, many, data, data, np.int32(13), np.int32(1), None)
     assert len(found) == 1
     assert int(together.epoch) == 2 and int(together.step) == 3
     for member in range(4):

@@ -55,8 +55,8 @@ def test_in_a_line(results):
 
 def test_columns(results):
     columns = results.to_dict()
-    assert list(columns) == ["trial", "learning_rate", "rate", "momentum", "loss", "mae", "val_loss", "val_mae", "state",
-                             "epochs", "best_epoch", "seed"]
+    assert list(columns) == ["trial", "learning_rate", "rate", "momentum", "loss", "mae", "val_loss", "val_mae",
+                             "state", "epochs", "best_epoch", "seed"]
     assert {len(column) for column in columns.values()} == {24} and set(columns["momentum"]) == {0.5}
     pandas = pytest.importorskip("pandas")
     frame = results.to_frame()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.training.figures import larger_is_better
+from chainrule.training.figures import chosen_figures, larger_is_better
 
 
 class PopulationHistory:
@@ -153,13 +153,7 @@ class PopulationHistory:
             >>> [panel.get_title(loc="left") for panel in history.plot().axes]
             ['loss']
         """
-        known = list(dict.fromkeys(name.removeprefix("val_") for name in self._lines))
-        if not self.epoch:
-            raise SettingError("There is nothing to plot: the history has no epochs.")
-        chosen = known if names is None else [names] if isinstance(names, str) else list(names)
-        for name in chosen or [""]:
-            if name not in known:
-                raise SettingError(f"The history has no figure {name!r}. {did_you_mean(name, known)}")
+        chosen = chosen_figures(self._lines if self.epoch else (), names)
         try:
             from chainrule.population.history_plot import plot
         except ImportError as error:

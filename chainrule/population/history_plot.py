@@ -1,12 +1,10 @@
 """The figures of a population as bands. Imported when a plot is asked for, because it needs Matplotlib."""
-import math
 import warnings
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 
-from chainrule.training.history_plot import INK, MOST_COLUMNS, TRAINING, VALIDATION, Plot, style
+from chainrule.training.history_plot import INK, TRAINING, VALIDATION, Plot, panels_for, style
 
 
 def plot(epochs: list[int], bands: dict[str, dict[str, np.ndarray]], best: dict[str, int]) -> Plot:
@@ -17,11 +15,7 @@ def plot(epochs: list[int], bands: dict[str, dict[str, np.ndarray]], best: dict[
         bands: for each figure, by the name of the curve (`"training"`, `"validation"`), values `(epochs, members)`.
         best: for each figure the member that is drawn by itself.
     """
-    columns = min(len(bands), MOST_COLUMNS)
-    rows = math.ceil(len(bands) / columns)
-    figure = Plot(figsize=(4.6 * columns, 3.2 * rows), layout="constrained", dpi=120, facecolor="none")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = panels_for(len(bands))
     for panel, (name, curves) in zip(panels, bands.items(), strict=False):
         for kind, values in curves.items():
             _draw(panel, np.array(epochs) + 1, values, kind, best[name] if kind == list(curves)[-1] else None)

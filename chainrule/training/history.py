@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.errors import SettingError, did_you_mean
-from chainrule.training.figures import larger_is_better
+from chainrule.training.figures import chosen_figures, larger_is_better
 
 
 class History:
@@ -73,13 +72,7 @@ class History:
             >>> [panel.get_title(loc="left") for panel in history.plot().axes]
             ['loss']
         """
-        known = list(dict.fromkeys(name.removeprefix("val_") for name in self.history))
-        if not known:
-            raise SettingError("There is nothing to plot: the history has no epochs.")
-        chosen = known if names is None else [names] if isinstance(names, str) else list(names)
-        for name in chosen or [""]:
-            if name not in known:
-                raise SettingError(f"The history has no figure {name!r}. {did_you_mean(name, known)}")
+        chosen = chosen_figures(self.history, names)
         try:
             from chainrule.training.history_plot import plot
         except ImportError as error:

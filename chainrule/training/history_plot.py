@@ -1,6 +1,7 @@
 """The figures of a fit as curves. Imported when a plot is asked for, because it needs Matplotlib."""
 import io
 import math
+from collections.abc import Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,6 +21,15 @@ class Plot(Figure):
         return file.getvalue()
 
 
+def panels_for(count: int) -> tuple[Plot, Sequence]:
+    """A figure with at least so many panels side by side and below each other, and the panels."""
+    columns = min(count, MOST_COLUMNS)
+    rows = math.ceil(count / columns)
+    figure = Plot(figsize=(4.6 * columns, 3.2 * rows), layout="constrained", dpi=120, facecolor="none")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
+
+
 def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[int, float]]) -> Plot:
     """A panel for each figure with its curves: training drawn through, validation dashed, the best epoch marked.
 
@@ -27,11 +37,7 @@ def plot(curves: dict[str, dict[str, tuple[list, list]]], best: dict[str, tuple[
         curves: for each figure, by the name of the curve (`"training"`, `"validation"`), epochs and values.
         best: for some figures the best epoch and its value.
     """
-    columns = min(len(curves), MOST_COLUMNS)
-    rows = math.ceil(len(curves) / columns)
-    figure = Plot(figsize=(4.6 * columns, 3.2 * rows), layout="constrained", dpi=120, facecolor="none")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = panels_for(len(curves))
     for panel, (name, lines) in zip(panels, curves.items(), strict=False):
         for kind, (epochs, values) in lines.items():
             few = "." if len(epochs) < 3 else None  # one point makes no line
